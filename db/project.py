@@ -1,0 +1,308 @@
+"""The projection: events and the ledger to rows of the read tables, in the transaction of the events (I15).
+
+What is written once (fills, signals, decisions, stops, samples) comes from its event; what changes (orders, positions,
+accounts, bots) is taken from the ledger once per batch, however many events of the batch touched it. So a row depends on the
+events alone, not on how they were cut into batches, and a rebuild gives the same tables.
+
+Rows travel as one JSON array per table: one round trip each, and Postgres casts to the types of the table itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from db import rows
+from db.chain import Link
+from db.reference import References
+from db.rows import Row
+from engine.core import events as ev
+from engine.core.ledger import Ledger
+from engine.core.types import InvariantError
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+#: Tables whose rows are written once, in an order in which each finds what it refers to.
+_INSERTED = ("signals", "risk_decisions", "kill_switch_events", "fills", "equity_snapshots")
+
+_INSERT = """
+insert into {schema}.{table} ({columns})
+select {columns} from jsonb_populate_recordset(null::{schema}.{table}, $1::jsonb)
+"""
+_UPSERT = _INSERT + " on conflict (id) do update set {changes}"
+
+_BALANCES = """
+update {schema}.portfolios p set cash_balance = r.cash_balance, realized_pnl = r.realized_pnl, fees_paid = r.fees_paid,
+  updated_at = r.updated_at
+from jsonb_populate_recordset(null::{schema}.portfolios, $1::jsonb) r where p.id = r.id
+"""
+_VALUES = """
+update {schema}.portfolios p set positions_value = r.positions_value, total_value = r.total_value,
+  unrealized_pnl = r.unrealized_pnl
+from jsonb_populate_recordset(null::{schema}.portfolios, $1::jsonb) r where p.id = r.id
+"""
+_BOT_STATUS = """
+update {schema}.bots b set status = r.status, status_reason = r.status_reason, updated_at = r.updated_at,
+  last_run_at = coalesce(r.last_run_at, b.last_run_at)
+from jsonb_populate_recordset(null::{schema}.bots, $1::jsonb) r where b.id = r.id
+"""
+_BOTS_GONE = """
+update {schema}.bots b set deleted_at = r.ts, updated_at = r.ts
+from jsonb_to_recordset($1::jsonb) r(named uuid[], ts timestamptz)
+where b.id <> all (r.named) and b.deleted_at is null
+"""
+#: The gates' words on the order of the first fill, copied into the position that it opened (risk.md).
+_NOTES = """
+with opening as (
+  select distinct on (f.position_id) f.position_id, f.order_id
+  from {schema}.fills f join jsonb_to_recordset($1::jsonb) r(position_id uuid) using (position_id)
+  order by f.position_id, f.event_seq
+)
+update {schema}.positions p set notes = d.details
+from opening join {schema}.risk_decisions d using (order_id) where p.id = opening.position_id
+"""
+_CLOSE_REASONS = """
+update {schema}.positions p set close_reason = r.close_reason
+from jsonb_populate_recordset(null::{schema}.positions, $1::jsonb) r where p.id = r.id and p.status <> 'OPEN'
+"""
+#: What an upsert leaves as it was: facts of the first row, and columns that only events know.
+_KEPT = {"bots": {"id", "created_at", "status"}}
+
+
+class Projection:
+    """The rows that a run of events asks for: `add` the events in order, then `write` with the ledger that they fold to."""
+
+    def __init__(self) -> None:
+        self._inserted: list[tuple[str, Callable[[Ledger, References], Row]]] = []
+        self._denied: list[tuple[int, ev.OrderDenied]] = []
+        self._configs: list[ev.ConfigActivated] = []
+        self._opened: ev.LedgerOpened | None = None
+        self._sample: ev.EquitySampled | None = None
+        self._balances_ts = -1
+        self._orders: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
+        self._marks: tuple[int, ev.EquitySampled] | None = None
+        self._born: list[str] = []
+        self._close_reasons: dict[str, str] = {}
+        self._bots: dict[str, int] = {}
+        self._ran: dict[str, int] = {}
+        self.places: set[tuple[str, str]] = set()
+        self.sampled_ts: list[int] = []
+
+    @classmethod
+    def of(cls, links: Iterable[Link]) -> Projection:
+        projection = cls()
+        for link in links:
+            projection.add(link)
+        return projection
+
+    def add(self, link: Link) -> None:
+        handler = _HANDLERS.get(type(link.recorded.event))
+        if handler is not None:
+            handler(self, link.recorded.seq, link.recorded.id, link.recorded.event)
+
+    # -- one method for each kind of event that a table knows -----------------------------------------------------------
+
+    def _ledger_opened(self, seq: int, event_id: str, e: ev.LedgerOpened) -> None:
+        self._opened = e
+
+    def _config_activated(self, seq: int, event_id: str, e: ev.ConfigActivated) -> None:
+        self._configs.append(e)
+
+    def _bot_status(self, seq: int, event_id: str, e: ev.BotStatusChanged) -> None:
+        self._bots[e.bot_id] = e.ts
+        if e.status == "RUNNING":
+            self._ran[e.bot_id] = e.ts
+
+    def _signal(self, seq: int, event_id: str, e: ev.SignalGenerated) -> None:
+        self.places.add((e.exchange, e.symbol))
+        self._insert("signals", lambda ledger, refs: rows.signal_row(ledger, e, refs.exchange(e.exchange), seq))
+
+    def _decision(self, seq: int, event_id: str, e: ev.IntentEvaluated) -> None:
+        self.places.add((e.exchange, e.symbol))
+        self._insert(
+            "risk_decisions", lambda ledger, refs: rows.decision_row(ledger, e, refs.exchange(e.exchange), seq)
+        )
+
+    def _state_changed(self, seq: int, event_id: str, e: ev.TradingStateChanged) -> None:
+        self._insert("kill_switch_events", lambda ledger, refs: rows.kill_switch_row(event_id, e, seq))
+
+    def _order_denied(self, seq: int, event_id: str, e: ev.OrderDenied) -> None:
+        self.places.add((e.exchange, e.symbol))
+        self._denied.append((seq, e))
+
+    def _order_submitted(self, seq: int, event_id: str, e: ev.OrderSubmitted) -> None:
+        self.places.add((e.exchange, e.symbol))
+        self._orders[e.order_id] = seq
+
+    def _order_word(self, seq: int, event_id: str, e: Any) -> None:
+        self._orders[e.order_id] = seq
+
+    def _order_filled(self, seq: int, event_id: str, e: ev.OrderFilled) -> None:
+        self.places.add((e.exchange, e.symbol))
+        self._orders[e.order_id] = self._positions[e.position_id] = seq
+        self._balances_ts = e.ts
+        self._insert("fills", lambda ledger, refs: rows.fill_row(ledger, e, refs.exchange(e.exchange), seq))
+
+    def _position_opened(self, seq: int, event_id: str, e: ev.PositionOpened) -> None:
+        self._born.append(e.position_id)
+
+    def _position_closed(self, seq: int, event_id: str, e: ev.PositionClosed) -> None:
+        self._close_reasons[e.position_id] = e.reason
+
+    def _exits_moved(self, seq: int, event_id: str, e: ev.ExitsMoved) -> None:
+        self._positions[e.position_id] = seq
+
+    def _equity_sampled(self, seq: int, event_id: str, e: ev.EquitySampled) -> None:
+        self._sample = e
+        self._marks = (seq, e)
+        self._balances_ts = e.ts
+        self.sampled_ts.append(e.ts)
+        self._insert("equity_snapshots", lambda ledger, refs: rows.equity_row(ledger, event_id, e, seq))
+
+    def _insert(self, table: str, row: Callable[[Ledger, References], Row]) -> None:
+        self._inserted.append((table, row))
+
+    # -- writing ----------------------------------------------------------------------------------------------------------
+
+    async def write(self, conn: asyncpg.Connection, ledger: Ledger, refs: References, schema: str = "qs") -> None:
+        """Bring the read tables up to `ledger`, which must be the fold of everything up to the last event added.
+
+        `refs` must have been prepared for it. In a schema other than qs the reference tables are left alone.
+        """
+        if schema == "qs":
+            await refs.write(conn, ledger, self._opened, self._configs)
+        for sql, table_rows in self._statements(ledger, refs):
+            await conn.execute(sql.replace("{schema}", schema), _encode(table_rows).decode())
+
+    def _statements(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
+        if self._opened is not None:
+            yield insert("portfolios", [rows.portfolio_row(ledger, self._opened)])
+        for config in self._configs:
+            bots = refs.bot_rows(ledger, config)
+            yield upsert("bots", bots)
+            yield _BOTS_GONE, [{"named": [bot["id"] for bot in bots], "ts": rows.at(config.ts)}]
+        if status := self._bot_rows(ledger):
+            yield _BOT_STATUS, status
+        if orders := self._order_rows(ledger, refs):
+            yield upsert("orders", orders)
+        if denied := [rows.denied_row(ledger, e, refs.exchange(e.exchange), seq) for seq, e in self._denied]:
+            yield insert("orders", denied)
+        if positions := self._position_rows(ledger, refs):
+            yield upsert("positions", positions)
+        yield from self._insertions(ledger, refs)
+        if self._born:
+            yield _NOTES, [{"position_id": position_id} for position_id in self._born]
+        if self._close_reasons:
+            yield _CLOSE_REASONS, [{"id": key, "close_reason": why} for key, why in self._close_reasons.items()]
+        yield from self._account_rows(ledger)
+
+    def _insertions(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
+        by_table: dict[str, list[Row]] = {}
+        for table, row in self._inserted:
+            by_table.setdefault(table, []).append(row(ledger, refs))
+        for table in _INSERTED:
+            if table in by_table:
+                yield insert(table, by_table[table])
+
+    def _order_rows(self, ledger: Ledger, refs: References) -> list[Row]:
+        out = []
+        for order_id, seq in self._orders.items():
+            order = ledger.order(order_id)
+            if order is None:
+                raise InvariantError(f"order {order_id} of event {seq} is not in the ledger")
+            out.append(rows.order_row(ledger, order, refs.exchange(order.exchange), seq))
+        return out
+
+    def _position_rows(self, ledger: Ledger, refs: References) -> list[Row]:
+        touched = dict(self._positions)
+        if self._marks is not None:
+            seq, sample = self._marks
+            for position in ledger.positions.values():
+                if f"{position.exchange} {position.symbol}" in sample.marks:
+                    touched[position.id] = max(seq, touched.get(position.id, 0))
+        out = []
+        for position_id, seq in touched.items():
+            found = ledger.position(position_id)
+            if found is None:
+                raise InvariantError(f"position {position_id} of event {seq} is not in the ledger")
+            out.append(rows.position_row(ledger, found, refs.exchange(found.exchange), seq))
+        # Closed ones first: one open position per bot, symbol and side is checked row by row.
+        return sorted(out, key=lambda row: row["status"] == "OPEN")
+
+    def _account_rows(self, ledger: Ledger) -> Iterable[tuple[str, list[Row]]]:
+        if self._balances_ts >= 0:
+            yield (
+                _BALANCES,
+                [
+                    {
+                        "id": account.portfolio_id,
+                        "cash_balance": account.cash,
+                        "realized_pnl": account.realized_pnl,
+                        "fees_paid": account.fees,
+                        "updated_at": rows.at(self._balances_ts),
+                    }
+                    for account in ledger.accounts.values()
+                ],
+            )
+        if (e := self._sample) is not None:
+            values = {"positions_value": e.positions_value, "total_value": e.equity, "unrealized_pnl": e.unrealized_pnl}
+            yield _VALUES, [{"id": e.portfolio_id, **values}]
+
+    def _bot_rows(self, ledger: Ledger) -> list[Row]:
+        touched = dict(self._bots)
+        if self._configs:
+            # A config speaks of every bot: it starts those it names and stops the others.
+            touched = {bot_id: max(self._configs[-1].ts, touched.get(bot_id, 0)) for bot_id in ledger.bots}
+        return [
+            {
+                "id": bot_id,
+                "status": ledger.bots[bot_id].status,
+                "status_reason": ledger.bots[bot_id].reason or None,
+                "updated_at": rows.at(ts),
+                "last_run_at": rows.at(self._ran[bot_id]) if bot_id in self._ran else None,
+            }
+            for bot_id, ts in touched.items()
+        ]
+
+
+def insert(table: str, table_rows: list[Row]) -> tuple[str, list[Row]]:
+    """The statement that adds rows; all of them have the columns of the first."""
+    return _INSERT.replace("{table}", table).replace("{columns}", ", ".join(table_rows[0])), table_rows
+
+
+def upsert(table: str, table_rows: list[Row]) -> tuple[str, list[Row]]:
+    """The statement that adds rows or brings those of the same id up to date."""
+    kept = _KEPT.get(table, {"id"})
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table_rows[0] if name not in kept)
+    if table == "positions":
+        changes += ", close_reason = case when excluded.status = 'OPEN' then null else positions.close_reason end"
+    sql = _UPSERT.replace("{changes}", changes)
+    return sql.replace("{table}", table).replace("{columns}", ", ".join(table_rows[0])), table_rows
+
+
+_P = Projection
+_HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
+    ev.LedgerOpened: _P._ledger_opened,
+    ev.ConfigActivated: _P._config_activated,
+    ev.BotStatusChanged: _P._bot_status,
+    ev.SignalGenerated: _P._signal,
+    ev.IntentEvaluated: _P._decision,
+    ev.TradingStateChanged: _P._state_changed,
+    ev.OrderDenied: _P._order_denied,
+    ev.OrderSubmitted: _P._order_submitted,
+    ev.OrderAccepted: _P._order_word,
+    ev.OrderRejected: _P._order_word,
+    ev.OrderInDoubt: _P._order_word,
+    ev.CancelRequested: _P._order_word,
+    ev.OrderCanceled: _P._order_word,
+    ev.OrderExpired: _P._order_word,
+    ev.OrderFilled: _P._order_filled,
+    ev.PositionOpened: _P._position_opened,
+    ev.PositionClosed: _P._position_closed,
+    ev.ExitsMoved: _P._exits_moved,
+    ev.EquitySampled: _P._equity_sampled,
+}

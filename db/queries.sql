@@ -1,0 +1,101 @@
+-- Reads of the cockpit and the command line, by name. Times come back as int microseconds UTC, amounts as numeric.
+-- Optional filters: NULL means any.
+
+-- name: events_newest
+-- The newest events that fit, newest first; $1 = count, $2 = types, $3 = levels, $4 = symbol, $5 = only before this seq.
+select seq, (extract(epoch from ts) * 1000000)::bigint as ts, level, type, symbol, bot_id::text, position_id::text, actor,
+  payload::text, id::text
+from events
+where ($2::text[] is null or type = any ($2)) and ($3::text[] is null or level = any ($3))
+  and ($4::text is null or symbol = $4) and ($5::bigint is null or seq < $5)
+order by seq desc limit $1;
+
+-- name: events_after
+-- Events after $1 in order, at most $2: the cursor of a reader that loses nothing.
+select seq, (extract(epoch from ts) * 1000000)::bigint as ts, level, type, symbol, bot_id::text, position_id::text, actor,
+  payload::text, id::text
+from events where seq > $1 order by seq limit $2;
+
+-- name: head
+select seq, encode(hash, 'hex') as hash from log_heads where log = 'events';
+
+-- name: orders_open
+select o.id::text, x.code as exchange, o.symbol, o.side, o.order_type, o.role, o.status, o.in_doubt, o.cancel_requested,
+  o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot, o.position_id::text,
+  coalesce(o.risk_reason, o.metadata ->> 'reason', '') as reason,
+  (extract(epoch from o.created_at) * 1000000)::bigint as created_ts,
+  (extract(epoch from o.updated_at) * 1000000)::bigint as updated_ts
+from orders o join exchanges x on x.id = o.exchange_id left join bots b on b.id = o.bot_id
+where o.status in ('SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED') order by o.created_at desc, o.id desc;
+
+-- name: orders_recent
+-- The newest orders in any state, denied ones included; $1 = count, $2 = symbol.
+select o.id::text, x.code as exchange, o.symbol, o.side, o.order_type, o.role, o.status, o.in_doubt, o.cancel_requested,
+  o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot, o.position_id::text,
+  coalesce(o.risk_reason, o.metadata ->> 'reason', '') as reason,
+  (extract(epoch from o.created_at) * 1000000)::bigint as created_ts,
+  (extract(epoch from o.updated_at) * 1000000)::bigint as updated_ts
+from orders o join exchanges x on x.id = o.exchange_id left join bots b on b.id = o.bot_id
+where $2::text is null or o.symbol = $2 order by o.created_at desc, o.id desc limit $1;
+
+-- name: positions
+-- Open positions first, then the newest closed ones; $1 = count of closed ones.
+select p.id::text, x.code as exchange, p.symbol, p.side, p.status, b.name as bot, p.quantity, p.entry_price, p.exit_price,
+  p.mark_price, p.stop_price, p.take_profit_price, p.unrealized_pnl, p.realized_pnl, p.fees_paid as fees, p.entry_notional,
+  coalesce(p.close_reason, '') as close_reason, p.notes::text,
+  (extract(epoch from p.opened_at) * 1000000)::bigint as opened_ts,
+  (extract(epoch from p.closed_at) * 1000000)::bigint as closed_ts
+from positions p join exchanges x on x.id = p.exchange_id left join bots b on b.id = p.bot_id
+where p.status = 'OPEN'
+   or p.id in (select id from positions where status <> 'OPEN' order by closed_at desc, id desc limit $1)
+order by p.closed_at desc nulls first, p.opened_at desc, p.id desc;
+
+-- name: fills
+-- The newest fills, newest first; $1 = count, $2 = symbol.
+select f.id::text, f.order_id::text, f.position_id::text, x.code as exchange, f.symbol, f.side, f.quantity, f.price, f.fee,
+  f.fee_currency, f.liquidity, f.pnl, f.exchange_trade_id as trade_id,
+  (extract(epoch from f.executed_at) * 1000000)::bigint as executed_ts
+from fills f join exchanges x on x.id = f.exchange_id
+where $2::text is null or f.symbol = $2 order by f.executed_at desc, f.event_seq desc limit $1;
+
+-- name: equity
+-- Equity from $2 to $3 (NULL: all), downsampled so that a chart keeps its peaks: the range is cut into $1 / 4 buckets of
+-- equal length, and of each come the first, the lowest, the highest and the last sample; drawdown as a fraction.
+with wanted as (
+  select (extract(epoch from ts) * 1000000)::bigint as ts, equity, drawdown_pct / 100 as drawdown, event_seq
+  from equity_snapshots
+  where scope = 'PORTFOLIO' and ($2::timestamptz is null or ts >= $2) and ($3::timestamptz is null or ts <= $3)
+), bounds as (
+  select min(ts) as since, max(ts) - min(ts) + 1 as span, greatest($1::int / 4, 1) as buckets from wanted
+), placed as (
+  select w.*, (w.ts - b.since)::numeric * b.buckets / b.span as place from wanted w cross join bounds b
+), ranked as (
+  select ts, equity, drawdown, event_seq,
+    row_number() over (partition by floor(place) order by event_seq) as first,
+    row_number() over (partition by floor(place) order by event_seq desc) as last,
+    row_number() over (partition by floor(place) order by equity, event_seq) as lowest,
+    row_number() over (partition by floor(place) order by equity desc, event_seq) as highest
+  from placed
+)
+select ts, equity, drawdown from ranked where 1 in (first, last, lowest, highest) order by event_seq;
+
+-- name: config_versions
+select version, config_hash as sha256, actor, coalesce(note, '') as note, is_active,
+  (extract(epoch from created_at) * 1000000)::bigint as created_ts,
+  (extract(epoch from activated_at) * 1000000)::bigint as activated_ts
+from bot_config_versions order by version desc limit $1;
+
+-- name: ledger_facts
+select l.ledger_id, l.mode, l.feed, l.seed, l.base_currency, p.initial_balance, h.seq, r.epoch, r.host, r.pid,
+  (extract(epoch from l.created_at) * 1000000)::bigint as created_ts,
+  (extract(epoch from r.heartbeat_at) * 1000000)::bigint as heartbeat_ts,
+  (extract(epoch from r.ended_at) * 1000000)::bigint as ended_ts
+from ledger l join log_heads h on h.log = 'events' left join portfolios p on true
+left join lateral (select * from engine_runs order by epoch desc limit 1) r on true;
+
+-- name: decisions
+-- The newest decisions of the gates, newest first; $1 = count, $2 = only those that did not simply allow.
+select d.id::text, d.order_id::text, d.symbol, d.side, d.action, d.rule, d.details::text, b.name as bot,
+  (extract(epoch from d.created_at) * 1000000)::bigint as created_ts
+from risk_decisions d left join bots b on b.id = d.bot_id
+where not $2::bool or d.action <> 'ALLOWED' order by d.event_seq desc limit $1;

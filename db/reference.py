@@ -1,0 +1,164 @@
+"""Rows that the read tables refer to: the operator, the ledger's facts, venues, instruments, strategies, config versions.
+
+They are REFERENCE tables (decisions.md 22): made when first needed, never emptied by a rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from db.chain import JournalRefused
+from db.rows import Row, at, operator_id
+from engine.core import events as ev
+from engine.core.canonical import sha256_hex
+from engine.core.ledger import Ledger
+from engine.core.rules import RuleError, parse_rules
+from engine.core.types import DAY_US, entity_id
+
+_INSTRUMENT = """
+insert into qs.instruments(exchange_id, symbol, base_currency, quote_currency) values($1, $2, $3, $4)
+on conflict (exchange_id, symbol) do nothing
+"""
+_USER = """
+insert into qs.users(id, email, trading_mode, created_at) values($1, 'operator@localhost', $2, $3)
+on conflict do nothing
+"""
+_LEDGER = """
+insert into qs.ledger(ledger_id, user_id, mode, feed, seed, base_currency, created_at) values($1, $2, $3, $4, $5, $6, $7)
+on conflict do nothing
+"""
+_STRATEGY = """
+insert into qs.strategies(id, user_id, name, entry_rules, exit_rules, parameters, status, created_at, activated_at)
+values($1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $7) on conflict (id) do nothing
+"""
+_STRATEGY_VERSION = """
+insert into qs.strategy_versions(strategy_id, version, sha256, document, document_text, created_at)
+values($1, 1, $2, $3::text::jsonb, $3, $4) on conflict do nothing
+"""
+#: A config that is not stored yet (a journal replayed into a fresh database) is stored by its activation.
+_CONFIG = """
+insert into qs.bot_config_versions(version, config_json, config_text, config_hash, actor, created_at)
+values($1, $2::text::jsonb, $2, $3, $4, $5) on conflict (version) do nothing
+"""
+_DEACTIVATE = "update qs.bot_config_versions set is_active = false where is_active and version <> $1"
+_ACTIVATE = """
+update qs.bot_config_versions set is_active = true, activated_at = $3 where version = $1 and config_hash = $2
+"""
+
+
+class References:
+    """What is known to be in the reference tables, so that the hot path asks for nothing twice."""
+
+    def __init__(self) -> None:
+        self._exchanges: dict[str, int] = {}
+        self._instruments: set[tuple[str, str]] = set()
+        self._months: set[int] = set()
+
+    def exchange(self, code: str) -> int:
+        """The key of an exchange that `prepare` has seen."""
+        return self._exchanges[code]
+
+    async def prepare(
+        self, conn: asyncpg.Connection, ledger: Ledger, places: Iterable[tuple[str, str]], sampled_ts: Sequence[int]
+    ) -> None:
+        """Make sure of venues, instruments and partitions. Before the transaction: what is cached here must be durable."""
+        await self.prepare_exchanges(conn, ledger, places)
+        for exchange, symbol in sorted(set(places) - self._instruments):
+            base, _, quote = symbol.partition("/")
+            currency = quote.partition(":")[0] or ledger.base_currency
+            await conn.execute(_INSTRUMENT, self._exchanges[exchange], symbol, base or symbol, currency)
+            self._instruments.add((exchange, symbol))
+        for ts in sampled_ts:
+            month = ts // (28 * DAY_US)  # shorter than any month, so that none is missed
+            if month not in self._months:
+                since, until = at(month * 28 * DAY_US), at((month + 1) * 28 * DAY_US)
+                await conn.execute("select qs.ensure_equity_partitions($1, $2)", since, until)
+                self._months.add(month)
+
+    async def prepare_exchanges(
+        self, conn: asyncpg.Connection, ledger: Ledger, places: Iterable[tuple[str, str]]
+    ) -> None:
+        """Learn the keys of all exchanges that rows of these places and of the ledger's entities will ask for."""
+        wanted = {exchange for exchange, _ in places}
+        if not self._exchanges:
+            # What the ledger held when this run began; whatever comes later is submitted first, and brings its place.
+            # Closed ones count: the first batch of a run may hold nothing but the end of an order.
+            groups = (ledger.orders, ledger.closed_orders, ledger.positions, ledger.closed_positions)
+            wanted |= {entity.exchange for group in groups for entity in group.values()}
+        for code in sorted(wanted - self._exchanges.keys()):
+            self._exchanges[code] = await conn.fetchval("select qs.exchange_id($1)", code)
+
+    async def write(
+        self,
+        conn: asyncpg.Connection,
+        ledger: Ledger,
+        opened: ev.LedgerOpened | None,
+        configs: Sequence[ev.ConfigActivated],
+    ) -> None:
+        """Genesis and activations. Raises JournalRefused for a config that is not the one stored under its number."""
+        if opened is not None:
+            e, user = opened, operator_id(ledger)
+            await conn.execute(_USER, user, e.mode, at(e.ts))
+            await conn.execute(_LEDGER, e.ledger_id, user, e.mode, e.feed, e.seed, e.base_currency, at(e.ts))
+        for config in configs:
+            for bot in _bots(config):
+                await self._strategy(conn, ledger, bot, config.ts)
+            await conn.execute(_CONFIG, config.version, config.config, config.sha256, config.actor, at(config.ts))
+            await conn.execute(_DEACTIVATE, config.version)
+            status = await conn.execute(_ACTIVATE, config.version, config.sha256, at(config.ts))
+            if status != "UPDATE 1":
+                raise JournalRefused(f"config {config.version} in the database has another hash than its activation")
+
+    async def _strategy(self, conn: asyncpg.Connection, ledger: Ledger, bot: dict[str, Any], ts: int) -> None:
+        text = _strategy_text(bot)
+        if text is None:
+            return
+        key = entity_id(ledger.ledger_id, "strategy", sha256_hex(text.encode()))
+        document = bot["strategy"]
+        entry, leave, series = (_json(document.get(name)) for name in ("entry_long", "exit_long", "indicators"))
+        await conn.execute(_STRATEGY, key, operator_id(ledger), bot["name"], entry, leave, series, at(ts))
+        await conn.execute(_STRATEGY_VERSION, key, sha256_hex(text.encode()), text, at(ts))
+
+    def bot_rows(self, ledger: Ledger, e: ev.ConfigActivated) -> list[Row]:
+        """The bots that a config names. Their status is the ledger's, and is brought up to date after them."""
+        out = []
+        for bot in _bots(e):
+            text = _strategy_text(bot)
+            sha256 = sha256_hex(text.encode()) if text is not None else ""
+            out.append(
+                {
+                    "id": entity_id(ledger.ledger_id, "bot", bot["name"]),
+                    "user_id": operator_id(ledger),
+                    "strategy_id": entity_id(ledger.ledger_id, "strategy", sha256) if sha256 else None,
+                    "portfolio_id": ledger.account.portfolio_id,
+                    "name": bot["name"],
+                    "status": "WARMING_UP",
+                    "config_version": e.version,
+                    "config": bot,
+                    "created_at": at(e.ts),
+                    "updated_at": at(e.ts),
+                    "deleted_at": None,
+                }
+            )
+        return out
+
+
+def _bots(e: ev.ConfigActivated) -> list[dict[str, Any]]:
+    bots: list[dict[str, Any]] = msgspec.json.decode(e.config)["bots"]
+    return bots
+
+
+def _strategy_text(bot: dict[str, Any]) -> str | None:
+    """Canonical text of a bot's rules; None when this version of the program no longer reads them."""
+    try:
+        return parse_rules(bot.get("strategy")).canonical().decode()
+    except RuleError:
+        return None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode([] if value is None else value).decode()

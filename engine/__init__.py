@@ -1,0 +1,1 @@
+"""The trading engine: a pure core (`engine.core`) and a thin asyncio shell around it."""

@@ -1,0 +1,155 @@
+"""`quantsail config ...`: versions of the engine document."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import paths
+from engine.cli.exits import Exit, fail
+from engine.cli.ledgers import LedgerEntry, choose
+from engine.cli.stop import actor
+
+
+def _with_connection(entry: LedgerEntry, work: Any) -> Any:
+    """Run `await work(conn)` on the ledger's database, started for it where needed."""
+    import asyncio
+
+    from db.connect import connect
+    from db.database import Database
+
+    database = Database(os.environ.get("DATABASE_URL", ""), paths.data_home())
+
+    async def go() -> Any:
+        conn = await connect(await database.open(entry.name), name="quantsail config")
+        try:
+            return await work(conn)
+        finally:
+            await conn.close()
+
+    try:
+        return asyncio.run(go())
+    finally:
+        database.close()
+
+
+def read_document(path: Path) -> Any:
+    """The JSON of a file. Exits with one line that names file, line and column."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(f"{path}: not UTF-8 text")
+    except ValueError as error:
+        fail(f"{path}: not JSON: {error}")
+
+
+def new(path: Path, ledger: str, note: str, *, as_json: bool) -> int:
+    """Check a document and store it as the next version."""
+    from engine.core.config import canonical, config_sha256, parse_config
+
+    config = parse_config(read_document(path))
+    text, sha256 = canonical(config).decode(), config_sha256(config)
+
+    async def store(conn: Any) -> int:
+        from db import configs
+
+        return await configs.new(conn, text, sha256, actor(), note)
+
+    version = _with_connection(choose(ledger), store)
+    if as_json:
+        print(json.dumps({"version": version, "sha256": sha256}))
+    else:
+        print(
+            f"config {version} stored ({sha256[:12]}); `quantsail config diff {version}`, then `config activate {version}`"
+        )
+    return Exit.OK
+
+
+def _lines_of(ledger: str) -> Sequence[Any]:
+    async def read(conn: Any) -> Any:
+        from db import configs
+        from engine.app import config_lines
+
+        try:
+            active = await configs.active(conn)
+        except configs.ConfigStoreError:
+            active = None  # its own line says what is wrong with it
+        return await config_lines(conn, active[1] if active else None)
+
+    return list(_with_connection(choose(ledger), read))
+
+
+def show_list(ledger: str, *, as_json: bool) -> int:
+    """Every version, newest first."""
+    lines = _lines_of(ledger)
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(lines)))
+        return Exit.OK
+    for line in lines:
+        mark = "*" if line.is_active else " "
+        when = datetime.fromtimestamp(line.created_ts / 1e6, UTC).strftime("%Y-%m-%d %H:%MZ")
+        changes = line.problem or ("active" if line.is_active else f"{len(line.diff)} changes")
+        print(f"{mark} {line.version:>4}  {line.sha256[:12]}  {when}  {line.actor:<16} {changes}  {line.note}")
+    return Exit.OK
+
+
+def show_diff(version: int, ledger: str, *, as_json: bool) -> int:
+    """What a version would change."""
+    line = next((line for line in _lines_of(ledger) if line.version == version), None)
+    if line is None:
+        fail(f"there is no config {version}; see `quantsail config list`")
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(line)))
+    elif line.diff or not line.problem:
+        print("\n".join(line.diff) or "no difference to the active version")
+    if line.problem:
+        fail(line.problem)
+    return Exit.OK
+
+
+def show(version: int, ledger: str) -> int:
+    """A version's document (0: the active one), ready to be edited and given to `config new`."""
+
+    async def read(conn: Any) -> Any:
+        from db import configs
+
+        if version:
+            return (await configs.get(conn, version))[0]
+        active = await configs.active(conn)
+        return active and active[1]
+
+    document = _with_connection(choose(ledger), read)
+    if document is None:
+        fail("no config is active yet: start the engine once, or see `quantsail config list`")
+    print(json.dumps(document, indent=2, sort_keys=True))
+    return Exit.OK
+
+
+def activate(version: int, ledger: str, reason: str, *, as_json: bool) -> int:
+    from engine.cli.ask import ask
+    from engine.core.types import Verb
+
+    return ask(choose(ledger), Verb.ACTIVATE_CONFIG, reason, version=version, as_json=as_json)
+
+
+def rollback(ledger: str, reason: str, *, as_json: bool) -> int:
+    """Activate the version that was active before the active one."""
+
+    async def read(conn: Any) -> int:
+        from db.queries import Queries
+
+        newest = await Queries(conn).newest_events(1, types=["ConfigActivated"])
+        return int(json.loads(newest[0].payload)["previous"]) if newest else 0
+
+    previous = _with_connection(choose(ledger), read)
+    if not previous:
+        fail("there is nothing to roll back to: only one config has been active")
+    return activate(previous, ledger, reason or "rollback", as_json=as_json)

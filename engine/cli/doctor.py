@@ -1,0 +1,120 @@
+"""`quantsail doctor`: everything that a run needs, looked at without changing anything but an empty probe file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from engine import paths
+from engine.cli.exits import Exit, code_of, fail, one_line
+from engine.cli.ledgers import find
+
+
+def doctor(*, as_json: bool) -> int:
+    """Everything that a run needs, checked; the first that fails decides the exit status."""
+    checks = [_python(), _folder(), _terminal(), _binaries(), _database(), _latches()]
+    failed = [c for c in checks if not c["ok"]]
+    if as_json:
+        print(json.dumps({"ok": not failed, "checks": checks}))
+    else:
+        for c in checks:
+            print(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']:<12} {c['text']}")
+    if failed:
+        fail(f"{failed[0]['name']}: {failed[0]['text']}", Exit(failed[0]["code"]))
+    return Exit.OK
+
+
+def _check(name: str, ok: bool, text: str, code: Exit = Exit.REFUSED) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "text": text, "code": Exit.OK if ok else code}
+
+
+def _python() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    names = ("textual", "ccxt", "asyncpg", "TA-Lib", "plotext")
+    found = ", ".join(f"{n} {version(n)}" for n in names)
+    return _check("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]}; {found}")
+
+
+def _folder() -> dict[str, Any]:
+    import shutil
+
+    folder = paths.data_home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".doctor"
+        probe.write_text("x")
+        probe.unlink()
+    except OSError as error:
+        return _check("data folder", False, f"{folder}: {error.strerror}; set XDG_DATA_HOME to a folder you may write")
+    free = shutil.disk_usage(folder).free
+    text = f"{folder}, {free / 1e9:.1f} GB free"
+    return _check(
+        "data folder", free > 500_000_000, text if free > 500_000_000 else f"{text}: make room, 0.5 GB at least"
+    )
+
+
+def _terminal() -> dict[str, Any]:
+    from tui.driver import terminal_problem
+
+    problem = terminal_problem() if sys.stdout.isatty() else None
+    return _check("terminal", problem is None, problem or f"TERM={os.environ.get('TERM', '')}")
+
+
+def _binaries() -> dict[str, Any]:
+    if os.environ.get("DATABASE_URL"):
+        return _check("postgres", True, "DATABASE_URL is set: the embedded server is not used")
+    from db.embedded import EmbeddedPostgresError, find_binaries
+
+    try:
+        found = find_binaries()
+    except EmbeddedPostgresError as error:
+        return _check("postgres", False, one_line(error), Exit.DATABASE)
+    return _check("postgres", True, f"PostgreSQL {found.major} in {found.bin_dir}")
+
+
+def _database() -> dict[str, Any]:
+    """Reaches the server as a run would; an embedded one is started, and no database is made on it."""
+    url = os.environ.get("DATABASE_URL", "")
+    try:
+        return _check("database", True, asyncio.run(_foreign(url)) if url else _embedded())
+    except Exception as error:
+        return _check("database", False, one_line(error), code_of(error))
+
+
+async def _foreign(url: str) -> str:
+    from db.connect import ConnectError, DatabaseUnreachable, connect, profile
+
+    conn = await connect(url, "qs_view", name="quantsail doctor")
+    try:
+        server = str(await conn.fetchval("show server_version")).split()[0]
+        return f"server {server}, roles {await profile(conn)}"
+    except DatabaseUnreachable:
+        raise
+    except ConnectError:
+        return f"server {server}; no schema yet, the first start makes it"
+    finally:
+        await conn.close()
+
+
+def _embedded() -> str:
+    import psycopg
+
+    from db.embedded import default_server
+
+    server = default_server(paths.data_home()).start()
+    try:
+        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+            row = connection.execute("show server_version").fetchone()
+        return f"server {str(row[0]).split()[0] if row else '?'}, {len(server.databases())} ledger databases"
+    finally:
+        server.close()
+
+
+def _latches() -> dict[str, Any]:
+
+    latched = [e.name for e in find() if e.latched]
+    return _check("latches", True, f"HALTED: {', '.join(latched)}" if latched else "no ledger is halted")

@@ -1,0 +1,169 @@
+"""`quantsail halt`, `resume`, `status`, `ledgers`. Halting needs a file system and nothing else."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from engine import status
+from engine.cli.exits import Exit, fail
+from engine.cli.ledgers import LedgerEntry, choose, find
+from engine.halt import Latch
+
+WAIT_S = 15.0
+STOP_S = 30.0
+
+
+def actor() -> str:
+    """Who asks, for the journal: the operating system's user."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
+
+
+def halt(ledger: str, reason: str, *, wait: bool) -> int:
+    """Latch first, talk later. Without a name every ledger is latched: who calls for a stop means all of it."""
+    entries = find(ledger)
+    if ledger and not entries:
+        fail(f"there is no ledger {ledger}; known: {', '.join(e.name for e in find()) or 'none'}", Exit.NOT_RUNNING)
+    failed: list[str] = []
+    for entry in entries:
+        try:
+            Latch(entry.directory).set(actor(), reason)
+        except OSError as error:  # the others must be latched all the same
+            failed.append(f"{entry.name}: NOT latched: {error.strerror or error}")
+            continue
+        what = "halting" if entry.running else "no engine is running; it will start HALTED"
+        print(f"{entry.name}: latched ({what})", flush=True)
+    if failed:
+        fail("; ".join(failed))
+    if not entries:
+        print("nothing to halt: there is no ledger yet")
+    if wait:
+        for entry in entries:
+            _wait_until_halted(entry)
+    return Exit.OK
+
+
+def _wait_until_halted(entry: LedgerEntry) -> None:
+    """Until the engine itself says HALTED and no order that adds risk is open; at once where none runs."""
+    deadline = time.monotonic() + WAIT_S
+    now: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        fresh = find(entry.name)
+        now = fresh[0].status or {} if fresh else {}
+        if not status.is_running(now):
+            return
+        if now.get("state") == "HALTED" and not entries_open(now):
+            print(f"{entry.name}: verified: HALTED, no open entries, {len(now.get('positions', []))} positions")
+            return
+        time.sleep(0.1)
+    fail(f"{entry.name}: latched, but the engine did not confirm within {WAIT_S:.0f} s (state {now.get('state')})")
+
+
+def entries_open(now: dict[str, Any]) -> int:
+    return sum(1 for order in now.get("orders", []) if order["is_open"] and order["role"] == "ENTRY")
+
+
+def end_engine(ledger: str) -> int:
+    """SIGTERM to the engine of a ledger, and wait until it has gone."""
+    entry = choose(ledger)
+    if not entry.running or entry.status is None:
+        fail(f"{entry.name}: no engine is running", Exit.NOT_RUNNING)
+    pid = int(entry.status["pid"])
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    while _still_runs(entry, pid):
+        if time.monotonic() > deadline:
+            fail(f"{entry.name}: process {pid} did not end within {STOP_S:.0f} s; `quantsail halt` holds without it")
+        time.sleep(0.05)
+    print(f"{entry.name}: stopped (pid {pid})")
+    return Exit.OK
+
+
+def _still_runs(entry: LedgerEntry, pid: int) -> bool:
+    now = status.read(entry.directory / status.STATUS_NAME)
+    return status.is_alive(pid) and bool(now and now.get("running"))
+
+
+def show_status(ledger: str, *, as_json: bool) -> int:
+    """The newest picture that the engine wrote, and whether it still runs."""
+    entry = choose(ledger)
+    now = dict(entry.status or {})
+    now["ledger"] = entry.name
+    now["running"] = entry.running
+    now["latched"] = entry.latched
+    now["age_s"] = round(time.time() - float(now["written_at"]), 1) if "written_at" in now else None
+    latched = Latch(entry.directory).read()
+    if latched is not None and now.get("state") != "HALTED":
+        now |= {"state": "HALTED", "state_reason": latched.reason, "state_actor": latched.actor}
+    if as_json:
+        print(json.dumps(now))
+    else:
+        print("\n".join(_lines(now)))
+    return Exit.OK
+
+
+def _lines(now: dict[str, Any]) -> list[str]:
+    if now["running"]:
+        running = f"running, pid {now['pid']}"
+    elif now["age_s"] is None:
+        running = "never opened: its engine has not started yet"
+    else:
+        running = f"not running (as of {now['age_s']:.0f} s ago)"
+    known = [str(now[key]) for key in ("ledger", "mode", "state") if key in now]
+    lines = ["  ".join([*known, running])]
+    if now.get("state") not in ("ACTIVE", None):
+        lines.append(f"  {now.get('state_reason') or 'latched'} (by {now.get('state_actor') or 'the latch file'})")
+    if "equity" in now:
+        lines.append(
+            f"  equity {_money(now['equity'])} {now['base_currency']}  day {_money(now['day_pct'])} %  "
+            f"drawdown {_money(now['drawdown_pct'])} %  trades {now['trades_total']}"
+        )
+        lines.append(f"  config v{now['config_version']}  {now['feed']}  events {now['seq']}")
+    for p in now.get("positions", []):
+        lines.append(
+            f"  {p['symbol']} {p['side']} {p['quantity']} at {_money(p['entry_price'])}, now {_money(p['mark_price'])}, "
+            f"P&L {_money(p['unrealized_pnl'])}, stop {_money(p['stop_price'])}"
+        )
+    open_orders = [o for o in now.get("orders", []) if o["is_open"]]
+    lines += [f"  {o['role']} {o['side']} {o['quantity']} {o['symbol']} {o['status']}" for o in open_orders]
+    return lines
+
+
+def _money(value: object) -> str:
+    return "-" if value is None else f"{float(str(value)):,.2f}"
+
+
+def show_ledgers(*, as_json: bool) -> int:
+    """Every ledger of this installation, with the command that opens it."""
+    rows = []
+    for entry in find():
+        facts = entry.facts or {}
+        rows.append(
+            {
+                "ledger": entry.name,
+                "mode": facts.get("mode", "?"),
+                "feed": facts.get("feed", "?"),
+                "seed": facts.get("seed"),
+                "state": "HALTED" if entry.latched else (entry.status or {}).get("state", "?"),
+                "running": entry.running,
+                "equity": (entry.status or {}).get("equity"),
+            }
+        )
+    if as_json:
+        print(json.dumps(rows))
+        return Exit.OK
+    if not rows:
+        print("no ledgers yet: `quantsail` opens the simulated one, `quantsail --replay FILE` one on your data")
+    for row in rows:
+        mark = "*" if row["running"] else " "
+        print(
+            f"{mark} {row['ledger']:<40} {row['mode']:<6} {row['state']:<9} {_money(row['equity']):>14}  {row['feed']}"
+        )
+    return Exit.OK

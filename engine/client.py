@@ -1,0 +1,206 @@
+"""The seam between a cockpit and an engine: immutable snapshots and events one way, commands the other.
+
+`LocalClient` is the engine in the same process, on its own thread. A client for a detached engine implements the same
+protocol later (decisions.md 18). Every method returns at once and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from engine.core.events import Recorded
+from engine.core.types import Verb
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An open position. Prices and money Decimal; `*_pct` are percent; `price_places` is the symbol's own number of decimals."""
+
+    id: str
+    bot: str
+    exchange: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealized_pnl: Decimal
+    unrealized_pct: Decimal
+    stop_price: Decimal | None
+    take_profit_price: Decimal | None
+    trailing: bool
+    opened_ts: int
+    price_places: int
+    config_version: int
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An open or lately closed order, newest first. `price` is its limit, stop or average fill price, whichever speaks."""
+
+    id: str
+    ts: int
+    bot: str
+    exchange: str
+    symbol: str
+    side: str
+    order_type: str
+    role: str
+    quantity: Decimal
+    filled_quantity: Decimal
+    price: Decimal | None
+    price_places: int
+    status: str
+    flags: str
+    reason: str
+    is_open: bool
+    config_version: int
+
+
+class GateView(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate of the board. `used` is actual / limit (0 to 1 and beyond), None where there is no limit to fill a bar."""
+
+    gate: str
+    verdict: str
+    actual: str
+    limit: str
+    unit: str
+    used: float | None
+    blocked_ts: int
+    blocked_what: str
+
+
+class BotView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    status: str
+    reason: str
+    entries: int
+
+
+class MarkView(msgspec.Struct, frozen=True, kw_only=True):
+    exchange: str
+    symbol: str
+    price: Decimal
+    price_places: int
+    rules: str  # where its trading rules come from: bundled, venue, default
+
+
+class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded or simulated feed under way. `progress` 0 to 1, None when endless; `speed` None is max."""
+
+    state: str  # running, paused, ended
+    speed: float | None
+    progress: float | None
+    played: int
+    total: int | None
+    gaps: int
+    warming: bool
+
+
+class EquityPoint(msgspec.Struct, frozen=True, array_like=True):
+    """One equity sample: ts (us UTC), equity, drawdown (fraction below the peak, 0 to 1)."""
+
+    ts: int
+    equity: Decimal
+    drawdown: Decimal
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a screen shows at one moment. `number` grows with every change; `mono` fields are time.monotonic seconds."""
+
+    number: int
+    ledger: str
+    ledger_id: str
+    mode: str
+    feed: str
+    feed_status: str
+    banner: str
+    state: str
+    state_reason: str
+    state_actor: str
+    state_since: int
+    held: bool
+    now: int
+    last_input_mono: float
+    database_down_mono: float | None
+    database_ms: float
+    lag_ms: float
+    beat_mono: float
+    seq: int
+    config_version: int
+    config_sha256: str
+    base_currency: str
+    equity: Decimal
+    cash: Decimal
+    unrealized_pnl: Decimal
+    day_pnl: Decimal
+    day_pct: Decimal
+    total_pct: Decimal
+    drawdown_pct: Decimal
+    orders_total: int
+    fills_total: int
+    trades_total: int
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+    gates: tuple[GateView, ...]
+    bots: tuple[BotView, ...]
+    marks: tuple[MarkView, ...]
+    replay: ReplayView | None
+    error: str = ""
+
+
+class ConfigLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A config version in the list; `diff` is against the active one, one line a change."""
+
+    version: int
+    sha256: str
+    actor: str
+    note: str
+    created_ts: int
+    activated_ts: int | None
+    is_active: bool
+    diff: tuple[str, ...]
+    problem: str  # why it cannot be activated, empty if it can
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The answer to a command: whether it was done, and one line."""
+
+    done: bool
+    text: str
+
+
+class EngineClient(Protocol):
+    """What a cockpit may do with an engine."""
+
+    def snapshot(self) -> Snapshot | None:
+        """The newest picture; None before the first."""
+        ...
+
+    def progress(self) -> str:
+        """What the engine is doing before its first snapshot, or why it has ended; one line."""
+        ...
+
+    def events(self, after_seq: int, limit: int = 1_000) -> Sequence[Recorded]:
+        """Committed events with a seq above `after_seq`, oldest first; the newest thousands are kept."""
+        ...
+
+    def equity(self) -> Sequence[EquityPoint]:
+        """Equity history, oldest first, thinned to what a chart can show."""
+        ...
+
+    def configs(self) -> Future[Sequence[ConfigLine]]: ...
+
+    def submit(
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+    ) -> Future[Outcome]:
+        """Ask for a command. HOLD takes effect before this returns; the rest when the future says so."""
+        ...
+
+    def replay(self, action: str, speed: float | None = None) -> None:
+        """ "pause", "resume" or "speed" of a recorded or simulated feed."""
+        ...

@@ -1,0 +1,135 @@
+"""The inputs: all that comes from outside. Each carries its own time (`ts`, int microseconds UTC); nothing else may enter.
+
+A `Cause` names an input for ever: ids of events derive from it (decisions.md 2), the ledger's cursor is the last one
+(decisions.md 5), and a resumed run makes the same causes again.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.core.types import OrderStatus, Verb
+
+#: Position of an input around a candle: the venue's reports before its decision, the decision, what followed from it.
+PHASE_VENUE, PHASE_CANDLE, PHASE_AFTER, PHASE_TICK = 0, 1, 2, 3
+
+
+class Cause(msgspec.Struct, frozen=True, array_like=True):
+    """Total order of inputs: time, then ticks after candles, then exchange and symbol, then the phase around the candle.
+
+    `ordinal` tells inputs of the same place apart; it is a pure number (intent counter, timeframe), never an arrival count.
+    """
+
+    ts: int
+    late: int  # 0 around a candle, 1 a tick (after every candle of that time)
+    source: str
+    symbol: str
+    phase: int
+    kind: str
+    ordinal: int
+
+    @property
+    def place(self) -> tuple[int, int, str, str, int]:
+        """What orders causes in time. Inputs at or before the place of the ledger's cursor have been decided."""
+        return (self.ts, self.late, self.source, self.symbol, self.phase)
+
+    def answered(self, kind: str, ordinal: int) -> Cause:
+        """The cause of a venue's answer to an intent of this cause: with the venue's reports, or after the decision."""
+        phase = self.phase if self.phase == PHASE_VENUE else max(self.phase, PHASE_AFTER)
+        return Cause(self.ts, self.late, self.source, self.symbol, phase, kind, ordinal)
+
+
+class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A closed bar. `ts` is its CLOSE time, the moment it is known; prices are floats as recorded (`types.money` for money)."""
+
+    ts: int
+    exchange: str
+    symbol: str
+    timeframe_us: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    received_ts: int
+
+    @property
+    def open_ts(self) -> int:
+        return self.ts - self.timeframe_us
+
+    @property
+    def cause(self) -> Cause:
+        seconds = self.timeframe_us // 1_000_000
+        return Cause(self.ts, 0, self.exchange, self.symbol, PHASE_CANDLE, "candle", seconds)
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Best bid and ask, or a last price alone (bid == ask). Moves marks and data age; fills of candles feeds ignore it."""
+
+    ts: int
+    exchange: str
+    symbol: str
+    bid: float
+    ask: float
+    received_ts: int
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Time passes: after the last candle of each close time in a replay; each second live.
+
+    A live tick stands right behind the input `after`, not at its own time: a candle that arrives late, with a close time
+    before the tick, must still be decided after a restart.
+    """
+
+    ts: int
+    after: Cause | None = None
+
+    @property
+    def cause(self) -> Cause:
+        if self.after is None:
+            return Cause(self.ts, 1, "", "", PHASE_TICK, "tick", 0)
+        return self.after.answered("tick", self.ts)
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's word on an order: ACCEPTED, REJECTED, CANCELED or EXPIRED; or `in_doubt`, when there is no word."""
+
+    ts: int
+    cause: Cause
+    order_id: str
+    status: OrderStatus
+    reason: str = ""
+    exchange_order_id: str = ""
+    in_doubt: bool = False
+
+
+class FillReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution. `executed_ts` is the venue's time of it, `ts` the moment we know (bars: their close)."""
+
+    ts: int
+    cause: Cause
+    order_id: str
+    trade_id: str
+    executed_ts: int
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str
+    liquidity: str  # MAKER or TAKER
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person (or a monitor) asks. `cause` is the place of the last input before it, so that a resume keeps its place."""
+
+    ts: int
+    cause: Cause
+    verb: Verb
+    actor: str
+    reason: str = ""
+    version: int = 0
+    policy: str = "keep_with_exits"  # or "flatten"
+
+
+Input = Candle | Quote | Tick | OrderReport | FillReport | Command

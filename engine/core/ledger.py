@@ -1,0 +1,364 @@
+"""The ledger: the fold of the events. `evolve` is deterministic, in place, and never refuses a true fill.
+
+Closed orders and positions leave the hot state after 48 hours of input time; a digest keeps every one of them in the
+state hash. The ledger holds no market data: marks live in `market.Market` and enter through `EquitySampled`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core import orders as order_rules
+from engine.core.inputs import Cause
+from engine.core.orders import Order
+from engine.core.positions import Account, Position, apply_fill
+from engine.core.types import (
+    DAY_US,
+    HOUR_US,
+    QUANTUM,
+    ZERO,
+    InvariantError,
+    Mode,
+    OrderStatus,
+    TradingState,
+    entity_id,
+)
+
+#: A late report of a closed order is still matched for this long (architecture.md, Outcomes).
+CLOSED_KEPT_US = 48 * HOUR_US
+
+
+class Counts(msgspec.Struct):
+    """Totals since genesis; `trades` are closed round trips (decisions.md 10)."""
+
+    orders: int = 0
+    denied: int = 0
+    fills: int = 0
+    trades: int = 0
+    signals: int = 0
+
+
+class BotBook(msgspec.Struct):
+    """What the ledger knows of one bot."""
+
+    status: str = "WARMING_UP"
+    reason: str = ""
+    entries: int = 0
+    last_signal_ts: dict[str, int] = {}
+
+
+class Ledger(msgspec.Struct):
+    """All state that money depends on. `seq` (the last event folded) is the only field outside `state_hash`."""
+
+    seq: int = 0
+    ledger_id: str = ""
+    mode: Mode = Mode.SIM
+    feed: str = ""
+    seed: int | None = None
+    base_currency: str = ""
+    state: TradingState = TradingState.ACTIVE
+    state_reason: str = ""
+    state_actor: str = ""
+    state_since: int = 0
+    halt_policy: str = "keep_with_exits"
+    held: bool = False
+    config_version: int = 0
+    config_sha256: str = ""
+    intents: int = 0
+    commands: int = 0
+    now: int = 0
+    day: int = 0
+    cursor: Cause | None = None
+    accounts: dict[str, Account] = {}
+    bots: dict[str, BotBook] = {}
+    orders: dict[str, Order] = {}
+    closed_orders: dict[str, Order] = {}
+    positions: dict[str, Position] = {}
+    closed_positions: dict[str, Position] = {}
+    gates: dict[str, str] = {}
+    counts: Counts = msgspec.field(default_factory=Counts)
+    digest: str = ""
+
+    def order(self, order_id: str) -> Order | None:
+        """An order that is open, or closed less than about two days ago."""
+        return self.orders.get(order_id) or self.closed_orders.get(order_id)
+
+    def position(self, position_id: str) -> Position | None:
+        return self.positions.get(position_id) or self.closed_positions.get(position_id)
+
+    def open_position(self, bot_id: str, exchange: str, symbol: str) -> Position | None:
+        """The one open position of (bot, exchange, symbol); spot is long only."""
+        for position in self.positions.values():
+            if position.symbol == symbol and position.bot_id == bot_id and position.exchange == exchange:
+                return position
+        return None
+
+    def open_orders(self) -> list[Order]:
+        """Open orders in the order of their sending: a restored ledger has other dictionary orders than a grown one."""
+        return sorted(self.orders.values(), key=lambda o: o.number)
+
+    def open_positions(self) -> list[Position]:
+        """Open positions, oldest first."""
+        return sorted(self.positions.values(), key=lambda p: (p.opened_ts, p.id))
+
+    def orders_of(self, position_id: str) -> list[Order]:
+        """A position's open orders in the order of their sending."""
+        found = [o for o in self.orders.values() if o.position_id == position_id]
+        return sorted(found, key=lambda o: o.number) if len(found) > 1 else found
+
+    @property
+    def account(self) -> Account:
+        """The account of a ledger with one portfolio."""
+        return next(iter(self.accounts.values()))
+
+    def state_hash(self) -> str:
+        """sha256 of the canonical ledger: every order, fill, position, account, baseline and exit state; not `seq`."""
+        seq, self.seq = self.seq, 0
+        try:
+            return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        finally:
+            self.seq = seq
+
+    def snapshot(self) -> bytes:
+        return msgspec.json.encode(self, order="sorted")
+
+
+def restore(snapshot: bytes | str) -> Ledger:
+    """The ledger of a snapshot. Raises msgspec.ValidationError when it is not one."""
+    return msgspec.json.decode(snapshot, type=Ledger)
+
+
+def evolve(ledger: Ledger, event: ev.Event) -> None:
+    """Apply one event. Raises InvariantError only for what cannot have been decided by this core."""
+    handler = _HANDLERS.get(type(event))
+    if handler is None:
+        raise InvariantError(f"no handler for event {type(event).__name__}")
+    handler(ledger, event)
+    cause = event.cause
+    ledger.cursor = cause
+    ledger.now = max(ledger.now, event.ts)
+    if cause.kind == "command":
+        ledger.commands = cause.ordinal
+
+
+def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
+    if ledger.ledger_id:
+        raise InvariantError(f"ledger {ledger.ledger_id} is opened twice")
+    ledger.ledger_id = e.ledger_id
+    ledger.mode, ledger.feed, ledger.seed = e.mode, e.feed, e.seed
+    ledger.base_currency = e.base_currency
+    portfolio_id = entity_id(e.ledger_id, "portfolio", "1")
+    ledger.accounts[portfolio_id] = Account(
+        portfolio_id=portfolio_id,
+        currency=e.base_currency,
+        initial_balance=e.initial_balance,
+        cash=e.initial_balance,
+        peak_equity=e.initial_balance,
+        day_start_equity=e.initial_balance,
+        equity=e.initial_balance,
+    )
+
+
+def _config_activated(ledger: Ledger, e: ev.ConfigActivated) -> None:
+    ledger.config_version, ledger.config_sha256 = e.version, e.sha256
+    named = {entity_id(ledger.ledger_id, "bot", bot["name"]) for bot in msgspec.json.decode(e.config)["bots"]}
+    for bot_id in sorted(named - ledger.bots.keys()):
+        ledger.bots[bot_id] = BotBook()
+    for bot_id, book in ledger.bots.items():
+        if bot_id not in named:
+            book.status, book.reason = "STOPPED", f"not in config {e.version}"
+        elif book.status == "STOPPED":
+            book.status, book.reason = "WARMING_UP", ""
+
+
+def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
+    ledger.state, ledger.state_reason, ledger.state_actor = e.state, e.reason, e.actor
+    ledger.state_since = e.ts
+    ledger.halt_policy = e.policy
+    ledger.held = False
+
+
+def _held(ledger: Ledger, e: ev.EntriesHeld) -> None:
+    ledger.held = e.held
+
+
+def _bot_status(ledger: Ledger, e: ev.BotStatusChanged) -> None:
+    book = ledger.bots[e.bot_id]
+    book.status, book.reason = e.status, e.reason
+
+
+def _signal(ledger: Ledger, e: ev.SignalGenerated) -> None:
+    ledger.counts.signals += 1
+    ledger.bots[e.bot_id].last_signal_ts[f"{e.exchange} {e.symbol} {e.kind}"] = e.ts
+
+
+def _gate_changed(ledger: Ledger, e: ev.GateChanged) -> None:
+    ledger.gates[f"{e.gate} {e.scope}"] = e.verdict
+
+
+def _denied(ledger: Ledger, e: ev.OrderDenied) -> None:
+    ledger.counts.denied += 1
+    _fold_into_digest(ledger, e)
+
+
+def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
+    if e.order_id in ledger.orders or e.order_id in ledger.closed_orders:
+        raise InvariantError(f"order {e.order_id} is submitted twice")
+    ledger.intents = e.number
+    ledger.counts.orders += 1
+    ledger.orders[e.order_id] = order_rules.from_event(e)
+    if e.origin == "ENTRY":
+        ledger.bots[e.bot_id].entries += 1
+
+
+Answer = ev.OrderAccepted | ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired
+
+
+def _transition(ledger: Ledger, e: Answer, status: OrderStatus) -> None:
+    order = ledger.order(e.order_id)
+    if order is None:
+        raise InvariantError(f"{type(e).__name__} of an unknown order {e.order_id}")
+    if isinstance(e, ev.OrderAccepted):
+        order_rules.advance(order, status, e.ts, "")
+        order.exchange_order_id = e.exchange_order_id or order.exchange_order_id
+    else:
+        order_rules.advance(order, status, e.ts, e.reason)
+    _rehome(ledger, order)
+
+
+def _accepted(ledger: Ledger, e: ev.OrderAccepted) -> None:
+    _transition(ledger, e, OrderStatus.ACCEPTED)
+
+
+def _rejected(ledger: Ledger, e: ev.OrderRejected) -> None:
+    _transition(ledger, e, OrderStatus.REJECTED)
+
+
+def _canceled(ledger: Ledger, e: ev.OrderCanceled) -> None:
+    _transition(ledger, e, OrderStatus.CANCELED)
+
+
+def _expired(ledger: Ledger, e: ev.OrderExpired) -> None:
+    _transition(ledger, e, OrderStatus.EXPIRED)
+
+
+def _in_doubt(ledger: Ledger, e: ev.OrderInDoubt) -> None:
+    order = ledger.orders[e.order_id]
+    order.in_doubt, order.reason, order.updated_ts = True, e.reason, e.ts
+
+
+def _cancel_requested(ledger: Ledger, e: ev.CancelRequested) -> None:
+    order = ledger.orders[e.order_id]
+    ledger.intents = e.number
+    order.cancel_requested, order.cancel_number = True, e.number
+    order.cancel_cause, order.reason, order.updated_ts = e.cause, e.reason, e.ts
+
+
+def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
+    order = ledger.order(e.order_id)
+    if order is None:
+        raise InvariantError(f"fill {e.trade_id} of an unknown order {e.order_id}")
+    account = ledger.accounts[order.portfolio_id]
+    position = ledger.position(e.position_id)
+    if position is None:
+        position = Position.opened_by(e, order)
+        ledger.positions[position.id] = position
+    ledger.counts.fills += 1
+    order_rules.fill(order, e)
+    apply_fill(account, position, e)
+    _fold_into_digest(ledger, e)
+    if position.quantity == ZERO and position.id in ledger.positions:
+        position.closed_ts = e.ts
+        ledger.closed_positions[position.id] = ledger.positions.pop(position.id)
+        ledger.counts.trades += 1
+    elif position.quantity != ZERO and position.id in ledger.closed_positions:
+        position.closed_ts = 0  # a late fill re-opens what we thought was flat
+        ledger.positions[position.id] = ledger.closed_positions.pop(position.id)
+        ledger.counts.trades -= 1
+    _rehome(ledger, order)
+
+
+def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
+    position = ledger.positions[e.position_id]
+    position.stop_price, position.take_profit_price = e.stop_price, e.take_profit_price
+    position.extreme, position.trailing, position.updated_ts = e.extreme, e.trailing, e.ts
+
+
+def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
+    account = ledger.accounts[e.portfolio_id]
+    account.day_start_ts, account.day_start_equity = e.ts, e.equity
+    # Prune by the start of the day BEFORE: whatever goes was closed at least one committed batch ago.
+    limit = ledger.day - CLOSED_KEPT_US
+    ledger.day = e.ts - e.ts % DAY_US
+    for closed in (ledger.closed_orders, ledger.closed_positions):
+        for key in [k for k, row in closed.items() if row.closed_ts < limit]:
+            del closed[key]
+
+
+def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
+    account = ledger.accounts[e.portfolio_id]
+    account.equity, account.peak_equity, account.sampled_ts = e.equity, e.peak_equity, e.ts
+    for position in ledger.positions.values():
+        mark = e.marks.get(f"{position.exchange} {position.symbol}")
+        if mark is not None:
+            position.mark_price, position.updated_ts = mark, e.ts
+
+
+def _command_seen(ledger: Ledger, e: ev.Event) -> None:
+    """Nothing changes but the cursor."""
+
+
+def _rehome(ledger: Ledger, order: Order) -> None:
+    """Open orders are hot; a closed one that turns out to live comes back."""
+    if order.is_open:
+        if ledger.closed_orders.pop(order.id, None) is not None:
+            ledger.orders[order.id] = order
+    elif ledger.orders.pop(order.id, None) is not None:
+        ledger.closed_orders[order.id] = order
+        _fold_into_digest(ledger, order)
+
+
+def _fold_into_digest(ledger: Ledger, value: Any) -> None:
+    body = msgspec.json.encode(value, order="sorted")
+    ledger.digest = hashlib.sha256(ledger.digest.encode() + body).hexdigest()
+
+
+_HANDLERS: dict[type[ev.Event], Any] = {
+    ev.LedgerOpened: _ledger_opened,
+    ev.ConfigActivated: _config_activated,
+    ev.ConfigRejected: _command_seen,
+    ev.TradingStateChanged: _state_changed,
+    ev.EntriesHeld: _held,
+    ev.CommandRefused: _command_seen,
+    ev.AlertTriggered: _command_seen,
+    ev.BotStatusChanged: _bot_status,
+    ev.SignalGenerated: _signal,
+    ev.IntentEvaluated: _command_seen,
+    ev.GateChanged: _gate_changed,
+    ev.OrderDenied: _denied,
+    ev.OrderSubmitted: _submitted,
+    ev.OrderAccepted: _accepted,
+    ev.OrderRejected: _rejected,
+    ev.OrderInDoubt: _in_doubt,
+    ev.CancelRequested: _cancel_requested,
+    ev.OrderCanceled: _canceled,
+    ev.OrderExpired: _expired,
+    ev.OrderFilled: _filled,
+    ev.PositionOpened: _command_seen,
+    ev.PositionClosed: _command_seen,
+    ev.ExitsMoved: _exits_moved,
+    ev.DayStarted: _day_started,
+    ev.EquitySampled: _equity_sampled,
+}
+
+
+def drawdown(equity: Decimal, peak: Decimal) -> Decimal:
+    """Fraction below the peak, 0 at it; 18 decimals."""
+    if peak <= ZERO:
+        return ZERO
+    return ((peak - equity) / peak).quantize(QUANTUM) if equity < peak else ZERO

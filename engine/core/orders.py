@@ -1,0 +1,160 @@
+"""The order and its state machine: one transition table. Any terminal state plus a new trade id still takes the fill."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core.inputs import Cause
+from engine.core.types import (
+    QUANTUM,
+    TERMINAL,
+    ZERO,
+    OrderStatus,
+    OrderType,
+    Origin,
+    PositionSide,
+    Side,
+    TimeInForce,
+)
+
+_S = OrderStatus
+
+#: From a state to those that a venue's word may move it to. What is not here is ignored: a late ACCEPTED of a FILLED
+#: order, a second CANCELED. REJECTED -> ACCEPTED is the order we gave up on that lives after all (adopt, then cancel).
+TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _S.SUBMITTED: frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED}),
+    _S.ACCEPTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED}),
+    _S.PARTIALLY_FILLED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED}),
+    _S.REJECTED: frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED}),
+    _S.CANCELED: frozenset({_S.FILLED}),
+    _S.EXPIRED: frozenset({_S.FILLED}),
+    _S.FILLED: frozenset(),
+    _S.DENIED: frozenset(),
+}
+
+
+class Order(msgspec.Struct):
+    """An order that was (or may have been) sent. Prices and quantities Decimal, times int microseconds UTC, 0 = not yet."""
+
+    id: str
+    number: int
+    signal_id: str
+    bot_id: str
+    strategy_id: str
+    portfolio_id: str
+    position_id: str
+    exchange: str
+    symbol: str
+    side: Side
+    position_side: PositionSide
+    order_type: OrderType
+    time_in_force: TimeInForce
+    origin: Origin
+    role: str
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    reduce_only: bool
+    valid_until: int | None
+    config_version: int
+    submitted_ts: int
+    cause: Cause
+    status: OrderStatus = OrderStatus.SUBMITTED
+    in_doubt: bool = False
+    cancel_requested: bool = False
+    cancel_number: int = 0
+    cancel_cause: Cause | None = None
+    exchange_order_id: str = ""
+    filled_quantity: Decimal = ZERO
+    filled_value: Decimal = ZERO
+    fees: Decimal = ZERO
+    pnl: Decimal = ZERO
+    trade_ids: list[str] = []
+    reason: str = ""
+    updated_ts: int = 0
+    filled_ts: int = 0
+    closed_ts: int = 0
+
+    @property
+    def client_order_id(self) -> str:
+        """The id as 32 lower-case hex digits, which suits every venue that we target."""
+        return self.id.replace("-", "")
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in TERMINAL
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.quantity - self.filled_quantity
+
+    @property
+    def adds_risk(self) -> bool:
+        return self.origin is Origin.ENTRY or not self.reduce_only
+
+    @property
+    def avg_fill_price(self) -> Decimal | None:
+        return (self.filled_value / self.filled_quantity).quantize(QUANTUM) if self.filled_quantity else None
+
+
+def from_event(e: ev.OrderSubmitted) -> Order:
+    return Order(
+        id=e.order_id,
+        number=e.number,
+        signal_id=e.signal_id,
+        bot_id=e.bot_id,
+        strategy_id=e.strategy_id,
+        portfolio_id=e.portfolio_id,
+        position_id=e.position_id,
+        exchange=e.exchange,
+        symbol=e.symbol,
+        side=e.side,
+        position_side=e.position_side,
+        order_type=e.order_type,
+        time_in_force=e.time_in_force,
+        origin=e.origin,
+        role=e.role,
+        quantity=e.quantity,
+        price=e.price,
+        stop_price=e.stop_price,
+        reduce_only=e.reduce_only,
+        valid_until=e.valid_until,
+        config_version=e.config_version,
+        submitted_ts=e.ts,
+        updated_ts=e.ts,
+        cause=e.cause,
+    )
+
+
+def may(order: Order, status: OrderStatus) -> bool:
+    return status in TRANSITIONS[order.status]
+
+
+def advance(order: Order, status: OrderStatus, ts: int, reason: str) -> None:
+    """Move to a state that the venue reported, where the table allows it; otherwise the report is old news."""
+    if not may(order, status):
+        return
+    if status is OrderStatus.ACCEPTED and order.filled_quantity > ZERO:
+        status = OrderStatus.PARTIALLY_FILLED
+    order.status, order.updated_ts = status, ts
+    order.in_doubt = False
+    order.closed_ts = ts if status in TERMINAL else 0
+    if reason:
+        order.reason = reason
+
+
+def fill(order: Order, e: ev.OrderFilled) -> None:
+    """Add an execution; an over-fill is a fact too and leaves `remaining` negative."""
+    order.filled_quantity += e.quantity
+    order.filled_value += e.quantity * e.price
+    order.fees += e.fee
+    order.pnl += e.pnl
+    order.trade_ids.append(e.trade_id)
+    order.in_doubt, order.updated_ts, order.filled_ts = False, e.ts, e.ts
+    if order.filled_quantity >= order.quantity:
+        order.status, order.closed_ts = OrderStatus.FILLED, e.ts
+    elif order.status not in (OrderStatus.CANCELED, OrderStatus.EXPIRED):
+        order.status, order.closed_ts = OrderStatus.PARTIALLY_FILLED, 0

@@ -1,0 +1,90 @@
+"""A config made ready to decide with: bots with ids, tightest limits, the decimals worked out once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.core.canonical import sha256_hex
+from engine.core.config import Bot, Config, Exits, Limit, Limits, Sizing, canonical
+from engine.core.rules import RuleDocument
+from engine.core.types import Instrument, entity_id
+
+
+class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    strategy_id: str
+    symbols: frozenset[str]
+    everything: bool
+    rules: RuleDocument
+    sizing: Sizing
+    exits: Exits
+    limits: Limits  # the tighter of the bot's and the account's, for gates on one order
+    own_limits: Limits  # the bot's alone, for gates that add up what the bot holds
+    warmup_factor: int
+
+    def trades(self, symbol: str) -> bool:
+        return self.everything or symbol in self.symbols
+
+
+class Setup:
+    """The active config, compiled. Bots are visited in name order, so that no dictionary order decides."""
+
+    def __init__(self, config: Config, ledger_id: str, version: int) -> None:
+        self.config = config
+        self.version = version
+        self.text = canonical(config).decode()
+        self.sha256 = sha256_hex(self.text.encode())
+        self.account = config.account
+        self.costs = config.costs
+        self.sample_us = config.account.equity_sample_s * 1_000_000
+        # Fractions of peak and day start below which the account is stopped; 0 never.
+        self.drawdown_floor = _floor(config.account.limits.max_drawdown_pct)
+        self.daily_loss_floor = _floor(config.account.limits.daily_loss_pct)
+        self.bots = tuple(
+            _bot(bot, config, ledger_id) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
+        )
+        self.by_id = {bot.id: bot for bot in self.bots}
+
+    def bots_on(self, exchange: str, symbol: str) -> list[BotSetup]:
+        return [bot for bot in self.bots if bot.trades(symbol)]
+
+    def untradable(self, instruments: dict[tuple[str, str], Instrument]) -> list[str]:
+        """Symbols that a bot names but the feed does not offer."""
+        offered = {symbol for _, symbol in instruments}
+        return sorted({s for bot in self.bots for s in bot.symbols - offered})
+
+
+def _bot(bot: Bot, config: Config, ledger_id: str) -> BotSetup:
+    return BotSetup(
+        id=entity_id(ledger_id, "bot", bot.name),
+        name=bot.name,
+        strategy_id=entity_id(ledger_id, "strategy", bot.strategy.sha256),
+        symbols=frozenset(s for s in bot.symbols if s != "*"),
+        everything="*" in bot.symbols,
+        rules=bot.strategy,
+        sizing=bot.sizing,
+        exits=bot.exits,
+        limits=_tightest(bot.limits, config.account.limits),
+        own_limits=bot.limits,
+        warmup_factor=config.warmup_factor,
+    )
+
+
+def _tightest(bot: Limits, account: Limits) -> Limits:
+    """Bot and account limits merged, the smaller of each (risk.md). Limits of the whole account stay in the account's."""
+    merged = {name: _tighter(getattr(bot, name), getattr(account, name)) for name in Limits.model_fields}
+    return Limits(**merged)
+
+
+def _tighter(a: Limit, b: Limit) -> Limit:
+    hard = min((x for x in (a.hard, b.hard) if x is not None), default=None)
+    soft = min((x for x in (a.soft, b.soft, hard) if x is not None), default=None)
+    has_soft = a.soft is not None or b.soft is not None
+    return Limit(soft=soft if has_soft else None, hard=hard)
+
+
+def _floor(limit: Limit) -> Decimal:
+    return Decimal(0) if limit.hard is None else (100 - limit.hard) / 100

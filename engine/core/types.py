@@ -1,0 +1,195 @@
+"""Vocabulary of the core: enums, the instrument, rounding, ids. Times are int microseconds UTC, money is Decimal."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, DefaultContext, getcontext
+from enum import StrEnum
+
+import msgspec
+
+# Columns are numeric(38,18) and a product of two has twice the digits: Python's 28 would round large accounts in silence.
+# The default is for threads that start later (the engine's), the other line for the one that imports this.
+DefaultContext.prec = 80
+getcontext().prec = 80
+
+ZERO = Decimal(0)
+#: The smallest step that a column keeps; what a division leaves is rounded to it.
+QUANTUM = Decimal("1e-18")
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+TIMEFRAMES_US: dict[str, int] = {
+    "1s": SECOND_US,
+    "1m": MINUTE_US,
+    "3m": 3 * MINUTE_US,
+    "5m": 5 * MINUTE_US,
+    "15m": 15 * MINUTE_US,
+    "30m": 30 * MINUTE_US,
+    "1h": HOUR_US,
+    "2h": 2 * HOUR_US,
+    "4h": 4 * HOUR_US,
+    "6h": 6 * HOUR_US,
+    "8h": 8 * HOUR_US,
+    "12h": 12 * HOUR_US,
+    "1d": DAY_US,
+    "3d": 3 * DAY_US,
+    "1w": 7 * DAY_US,
+}
+
+
+class Mode(StrEnum):
+    """What kind of account a ledger holds. LIVE is not available yet."""
+
+    SIM = "SIM"
+    PAPER = "PAPER"
+    LIVE = "LIVE"
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class PositionSide(StrEnum):
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+
+
+class OrderStatus(StrEnum):
+    """FIX words. Terminal: DENIED, FILLED, CANCELED, REJECTED, EXPIRED."""
+
+    DENIED = "DENIED"
+    SUBMITTED = "SUBMITTED"
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+TERMINAL = frozenset(
+    {OrderStatus.DENIED, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
+
+
+class Origin(StrEnum):
+    """Why an order exists. Everything but ENTRY can only reduce risk."""
+
+    ENTRY = "ENTRY"
+    EXIT = "EXIT"
+    FLATTEN = "FLATTEN"
+    LIQUIDATION = "LIQUIDATION"
+
+
+class TradingState(StrEnum):
+    """ACTIVE trades; PAUSED and REDUCING refuse what adds risk; HALTED also survives until a typed reason."""
+
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+#: How strict a state is; the stricter of journal and latch file wins (decisions.md 17).
+STRICTNESS: dict[TradingState, int] = {
+    TradingState.ACTIVE: 0,
+    TradingState.PAUSED: 1,
+    TradingState.REDUCING: 2,
+    TradingState.HALTED: 3,
+}
+
+
+class Verb(StrEnum):
+    """What an operator can ask of a running engine."""
+
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
+    PAUSE = "PAUSE"
+    FLATTEN = "FLATTEN"
+    HALT = "HALT"
+    RESUME = "RESUME"
+    ACTIVATE_CONFIG = "ACTIVATE_CONFIG"
+
+
+class Level(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class Verdict(StrEnum):
+    ALLOWED = "ALLOWED"
+    WARNED = "WARNED"
+    BLOCKED = "BLOCKED"
+
+
+class InvariantError(Exception):
+    """The world is not as believed: stop rather than trade on. Never caught inside the core."""
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Trading rules of one symbol at one exchange. `source` says where they come from: "bundled", "venue", "default"."""
+
+    exchange: str
+    symbol: str
+    base: str
+    quote: str
+    tick_size: Decimal = Decimal("0.01")
+    lot_size: Decimal = Decimal("0.00000001")
+    min_quantity: Decimal = ZERO
+    max_quantity: Decimal | None = None
+    min_notional: Decimal = Decimal(10)
+    status: str = "TRADING"
+    source: str = "default"
+
+    def price_down(self, price: Decimal) -> Decimal:
+        return round_to(price, self.tick_size, ROUND_FLOOR)
+
+    def price_up(self, price: Decimal) -> Decimal:
+        return round_to(price, self.tick_size, ROUND_CEILING)
+
+    def quantity_down(self, quantity: Decimal) -> Decimal:
+        return round_to(quantity, self.lot_size, ROUND_FLOOR)
+
+
+def round_to(value: Decimal, step: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    """Round to a multiple of `step`; a step of zero means no rounding (tables of cases, golden workload)."""
+    if step == ZERO:
+        return value
+    return (value / step).to_integral_value(rounding) * step
+
+
+def money(price: float) -> Decimal:
+    """The exact decimal a recorded float stands for (its shortest repr): candles are floats, money is not."""
+    return Decimal(repr(price))
+
+
+def uuid7(ts: int, *parts: str) -> str:
+    """UUIDv7 (RFC 9562): 48 bits of ms from `ts` (us UTC), the rest from sha256 of `parts`. Pure: same in, same out."""
+    digest = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:10], "big")
+    value = (ts // 1000 & 0xFFFF_FFFF_FFFF) << 80 | digest
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def entity_id(ledger_id: str, kind: str, name: str) -> str:
+    """The id of a named thing of a ledger: its bots, its portfolio, its strategies' versions. Same name, same id."""
+    return uuid7(0, ledger_id, kind, name)

@@ -1,0 +1,82 @@
+"""Acting on committed events: send once, cancel, latch. The last look stands between every intent and the wire."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from engine.core import events as ev
+from engine.core.inputs import FillReport, OrderReport
+from engine.core.ledger import Ledger
+from engine.core.orders import Order
+from engine.core.types import InvariantError, OrderStatus, TradingState
+from engine.halt import Latch
+from engine.ports import Venue
+
+
+class Dispatch:
+    """Turns durable intents into sends. `hold` is the kill key's first press: set from any thread, seen at the next send."""
+
+    def __init__(self, venue: Venue, latch: Latch, ledger: Ledger) -> None:
+        self.venue = venue
+        self.latch = latch
+        self.hold = False
+        self.sent = 0
+        self._last_number = ledger.intents
+        self._refused: deque[OrderReport] = deque()
+
+    def act(self, ledger: Ledger, event: ev.Event) -> None:
+        """The effect of one committed event; call it once per event, in order."""
+        match event:
+            case ev.OrderSubmitted():
+                self._send(ledger, event)
+            case ev.CancelRequested():
+                order = ledger.order(event.order_id)
+                if order is not None and order.is_open:
+                    self.venue.cancel(order)
+            case ev.TradingStateChanged():
+                if event.state is TradingState.HALTED:
+                    self.latch.set(event.actor, event.reason)
+                elif event.previous is TradingState.HALTED:
+                    self.latch.clear()
+
+    def reports(self) -> Iterator[OrderReport | FillReport]:
+        while self._refused:
+            yield self._refused.popleft()
+        yield from self.venue.reports()
+
+    def _send(self, ledger: Ledger, event: ev.OrderSubmitted) -> None:
+        if event.number <= self._last_number:  # I1: one send per client order id, ever
+            raise InvariantError(f"intent {event.number} would be sent again (the last was {self._last_number})")
+        self._last_number = event.number
+        order = ledger.orders.get(event.order_id)
+        if order is None:
+            raise InvariantError(f"order {event.order_id} is not open when it is to be sent")
+        why_not = self._last_look(ledger, order)
+        if why_not:
+            self._refused.append(
+                OrderReport(
+                    ts=order.submitted_ts,
+                    cause=order.cause.answered("refused", order.number),
+                    order_id=order.id,
+                    status=OrderStatus.REJECTED,
+                    reason=f"not sent: {why_not}",
+                )
+            )
+            return
+        self.sent += 1
+        self.venue.submit(order)
+
+    def _last_look(self, ledger: Ledger, order: Order) -> str:
+        """Why this order must not be sent after all; empty when it may. Synchronous with the send."""
+        if not order.adds_risk:
+            return ""
+        if self.latch.is_set():
+            return "the halt latch is set"
+        if self.hold or ledger.held:
+            return "entries are held"
+        if ledger.state is not TradingState.ACTIVE:
+            return f"trading is {ledger.state}"
+        if order.config_version != ledger.config_version:
+            return f"decided under config {order.config_version}, active is {ledger.config_version}"
+        return ""

@@ -1,0 +1,143 @@
+"""What goes on beside the engine's loop: watching the latch, publishing pictures, heartbeats, commands of other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from db import candles, commands
+from db.connect import BROKEN, ConnectError, connect
+from engine import status
+from engine.core.types import TradingState, Verb
+from engine.ports import JournalFenced
+from engine.runtime import Asked
+
+if TYPE_CHECKING:
+    from engine.app import Session
+
+log = structlog.get_logger(__name__)
+
+HOLD_TIMEOUT_S = 15.0
+PUBLISH_S = 0.25
+LATCH_POLL_S = 0.2
+HEARTBEAT_S = 5.0
+INBOX_S = 0.5
+CANDLES_S = 5.0
+
+
+class Keepers:
+    """The tasks of one session. A task that fails halts the engine: nobody would look at what it looked at (fail closed)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        for name, work in (
+            ("latch watch", self._watch()),
+            ("publisher", self._publish()),
+            ("heartbeat", self._heartbeat()),
+            ("inbox", self._inbox()),
+            ("candle store", self._candles()),
+        ):
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("keeper.failed", keeper=task.get_name(), kind=type(error).__name__, reason=str(error))
+        if isinstance(error, JournalFenced):
+            self._session.stop("another engine has taken this ledger")
+            return
+        self._session.engine.ask(Asked(Verb.HALT, "engine", f"{task.get_name()} failed: {type(error).__name__}"))
+
+    async def _watch(self) -> None:
+        """The latch that somebody else set, and the hold that nobody answered."""
+        engine, latch = self._session.engine, self._session.engine.dispatch.latch
+        asked = False
+        while True:
+            latched = latch.read()
+            halted = engine.state.ledger.state is TradingState.HALTED
+            if engine.changing_state:
+                pass  # a resume that is decided but not committed has not taken the latch away yet
+            elif latched is not None and not halted and not asked:
+                engine.ask(Asked(Verb.HALT, latched.actor, latched.reason))
+                asked = True
+            elif halted or latched is None:
+                asked = False
+            held = self._session.client.held_mono
+            if held is not None and time.monotonic() - held > HOLD_TIMEOUT_S:
+                self._session.client.held_mono = None
+                engine.ask(Asked(Verb.PAUSE, "engine", "the kill dialog was not answered"))
+            await asyncio.sleep(LATCH_POLL_S)
+
+    async def _publish(self) -> None:
+        loop = asyncio.get_running_loop()
+        due, seen = 0.0, -1
+        while True:
+            self._session.client.refresh()
+            now = loop.time()
+            seq = self._session.engine.state.ledger.seq
+            if now >= due or seq != seen:  # at once when something happened: `halt --wait` reads it
+                due, seen = now + 1.0, seq
+                with contextlib.suppress(OSError):
+                    status.write(self._session.directory, self._session.client.snapshot(), running=True)
+            await asyncio.sleep(PUBLISH_S)
+            self._session.client.lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            if self._session.journal is not None:
+                await self._session.journal.heartbeat()
+
+    async def _inbox(self) -> None:
+        """Commands of other processes: polled, because a poll of nothing costs 15 microseconds and survives every outage."""
+        while True:
+            await asyncio.sleep(INBOX_S)
+            try:
+                conn = await connect(self._session.dsn, name="quantsail inbox")
+            except ConnectError:
+                continue
+            with contextlib.suppress(*BROKEN):
+                await self._serve_inbox(conn)
+            with contextlib.suppress(*BROKEN):
+                await conn.close()
+
+    async def _serve_inbox(self, conn: Any) -> None:
+        await commands.refuse_left_overs(conn, "the engine ended before it answered")
+        while True:
+            for command in await commands.take(conn):
+                asked = Asked(Verb(command.verb), command.actor, command.reason, int(command.args.get("version", 0)))
+                self._session.engine.ask(asked)
+                done, text = await asked.answer
+                await commands.finish(conn, command.id, done=done, result={"text": text})
+            await asyncio.sleep(INBOX_S)
+
+    async def _candles(self) -> None:
+        """Keep the closed bars of a live feed. Losing some to an outage costs a chart its line, never a decision."""
+        kept = self._session.kept
+        while True:
+            await asyncio.sleep(CANDLES_S)
+            if not kept:
+                continue
+            taken = [kept.popleft() for _ in range(min(len(kept), 1_000))]
+            try:
+                conn = await connect(self._session.dsn, name="quantsail candles")
+                try:
+                    await candles.store(conn, taken, self._session.feed.identity)
+                finally:
+                    await conn.close()
+            except (ConnectError, *BROKEN) as error:
+                log.warning("candles.not_stored", count=len(taken), reason=str(error))

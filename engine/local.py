@@ -1,0 +1,291 @@
+"""The engine in this process: a client that any thread may use, and the engine's side of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from engine.client import ConfigLine, EquityPoint, Outcome, ReplayView, Snapshot
+from engine.core import events as ev
+from engine.core.events import Recorded
+from engine.core.types import Verb
+from engine.halt import Latch
+
+if TYPE_CHECKING:  # the screen makes a client before its first paint; these bring numpy and TA-Lib with them
+    from engine.feeds.base import Feed, Pacer
+    from engine.publish import BoardMemory
+    from engine.runtime import Engine
+
+#: Committed events kept for screens; older ones are in the database.
+EVENTS_KEPT = 20_000
+#: Points of the equity curve; when full, every second old one goes.
+EQUITY_KEPT = 4_000
+#: A picture is made at least this often: its `beat_mono` tells a screen that the engine lives. Seconds.
+BEAT_S = 0.9
+
+
+class Running(Protocol):
+    """What the client needs to know of a session."""
+
+    engine: Engine
+    feed: Feed
+    pacer: Pacer | None
+    ledger_name: str
+
+    def configs(self) -> Coroutine[Any, Any, Sequence[ConfigLine]]: ...
+
+
+class LocalClient:
+    """Implements `engine.client.EngineClient`, and `engine.runtime.Observer` on the engine's side."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: deque[Recorded] = deque(maxlen=EVENTS_KEPT)
+        self._equity: list[EquityPoint] = []
+        self._snapshot: Snapshot | None = None
+        self._progress = "starting"
+        self._running: Running | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._latch: Latch | None = None
+        self._memory: BoardMemory | None = None
+        self._numbers = itertools.count(1)
+        self._down_mono: float | None = None
+        self._last_input_mono = time.monotonic()
+        self._candles = -1
+        self._shown: tuple[object, ...] = ()
+        self.lag_ms = 0.0
+        self.held_mono: float | None = None
+
+    # -- any thread ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot | None:
+        return self._snapshot
+
+    def progress(self) -> str:
+        return self._progress
+
+    def events(self, after_seq: int, limit: int = 1_000) -> Sequence[Recorded]:
+        with self._lock:
+            newest = list(itertools.takewhile(lambda r: r.seq > after_seq, reversed(self._events)))
+        newest.reverse()
+        return newest[:limit]
+
+    def equity(self) -> Sequence[EquityPoint]:
+        with self._lock:
+            return tuple(self._equity)
+
+    def configs(self) -> Future[Sequence[ConfigLine]]:
+        return self._on_loop(lambda running: running.configs())
+
+    def submit(
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+    ) -> Future[Outcome]:
+        running = self._running
+        if verb is Verb.HOLD and running is not None:
+            # Seen by the very next send, whatever the loop is doing.
+            running.engine.dispatch.hold = True
+            self.held_mono = time.monotonic()
+        if verb is Verb.HALT and self._latch is not None:
+            self._latch.set(actor, reason)  # needs no loop and no database
+        if verb in (Verb.RELEASE, Verb.HALT, Verb.PAUSE, Verb.RESUME):
+            self.held_mono = None
+
+        async def ask(running: Running) -> Outcome:
+            from engine.runtime import Asked
+
+            asked = Asked(verb, actor, reason, version, policy)
+            running.engine.ask(asked)
+            done, text = await asked.answer
+            return Outcome(done, text)
+
+        return self._on_loop(ask)
+
+    def replay(self, action: str, speed: float | None = None) -> None:
+        def change(pacer: Pacer) -> None:
+            if action == "pause":
+                pacer.pause()
+            elif action == "resume":
+                pacer.resume()
+            else:
+                pacer.set_speed(speed)
+
+        running, loop = self._running, self._loop
+        if running is not None and loop is not None and running.pacer is not None:
+            loop.call_soon_threadsafe(change, running.pacer)
+
+    def _on_loop(self, make: Callable[[Running], Coroutine[Any, Any, Any]]) -> Future[Any]:
+        running, loop = self._running, self._loop
+        if running is None or loop is None or loop.is_closed():
+            failed: Future[Any] = Future()
+            failed.set_exception(RuntimeError("the engine is not running"))
+            return failed
+        return asyncio.run_coroutine_threadsafe(make(running), loop)
+
+    # -- the engine's loop --------------------------------------------------------------------------------------------
+
+    def say(self, progress: str) -> None:
+        self._progress = progress
+
+    def guard(self, latch: Latch) -> None:
+        """From here on a halt latches, even before there is an engine."""
+        self._latch = latch
+
+    def attach(self, running: Running, recent: Sequence[Recorded], equity: Sequence[EquityPoint]) -> None:
+        self._running, self._loop = running, asyncio.get_running_loop()
+        with self._lock:
+            self._equity = list(equity)
+        self._take(recent)
+
+    def detach(self, error: str = "") -> None:
+        """The engine has ended; the last picture stays, marked with why."""
+        self._running = None
+        self._progress = error or "the engine has stopped"
+        if self._snapshot is not None:
+            self._snapshot = _marked(self._snapshot, next(self._numbers), error)
+
+    def committed(self, recorded: Sequence[Recorded]) -> None:
+        self._take(recorded)
+
+    def database(self, down_since: float | None) -> None:
+        self._down_mono = time.monotonic() if down_since is not None else None
+
+    def _take(self, recorded: Sequence[Recorded]) -> None:
+        with self._lock:
+            for one in recorded:
+                self._events.append(one)
+                self.memory.see(one.event)
+                if isinstance(one.event, ev.EquitySampled):
+                    e = one.event
+                    if not self._equity or self._equity[-1].ts < e.ts:
+                        self._equity.append(EquityPoint(e.ts, e.equity, e.drawdown))
+            if len(self._equity) > EQUITY_KEPT:
+                self._equity = self._equity[:-100:2] + self._equity[-100:]
+
+    def refresh(self) -> None:
+        """Build the next snapshot from the engine's state; one a second when nothing has changed, as a sign of life."""
+        running = self._running
+        if running is None:
+            return
+        now_mono = time.monotonic()
+        change = self._changes(running)
+        if change == self._shown and self._snapshot is not None and now_mono - self._snapshot.beat_mono < BEAT_S:
+            return
+        if running.engine.state.market.candles != self._candles:
+            self._candles, self._last_input_mono = running.engine.state.market.candles, now_mono
+        self._shown = change
+        self._snapshot = _snapshot(running, self, next(self._numbers), now_mono)
+
+    def _changes(self, running: Running) -> tuple[object, ...]:
+        """What a picture depends on, cheap to compare."""
+        engine, pacer = running.engine, running.pacer
+        ledger = engine.state.ledger
+        return (
+            ledger.seq,
+            engine.state.market.heard,
+            ledger.held or engine.dispatch.hold,
+            self._down_mono,
+            running.feed.status,
+            pacer and (pacer.state, pacer.speed),
+        )
+
+    @property
+    def down_mono(self) -> float | None:
+        return self._down_mono
+
+    @property
+    def last_input_mono(self) -> float:
+        return self._last_input_mono
+
+    @property
+    def memory(self) -> BoardMemory:
+        if self._memory is None:
+            from engine.publish import BoardMemory
+
+            self._memory = BoardMemory()
+        return self._memory
+
+
+def _marked(snapshot: Snapshot, number: int, error: str) -> Snapshot:
+    return msgspec.structs.replace(snapshot, number=number, error=error)
+
+
+def _snapshot(running: Running, client: LocalClient, number: int, now_mono: float) -> Snapshot:
+    from engine import publish
+    from engine.core.risk import View
+
+    engine, feed = running.engine, running.feed
+    ledger, market, setup = engine.state.ledger, engine.state.market, engine.setup
+    now = engine.clock_us() if engine.clock_us is not None else max(ledger.now, engine.place.ts)
+    view = View(ledger, market, setup, now)
+    money = publish.Money(view)
+    journal = engine.journal
+    return Snapshot(
+        number=number,
+        ledger=running.ledger_name,
+        ledger_id=ledger.ledger_id,
+        mode=ledger.mode,
+        feed=ledger.feed,
+        feed_status=feed.status,
+        banner=banner_of(ledger.feed),
+        state=ledger.state,
+        state_reason=ledger.state_reason,
+        state_actor=ledger.state_actor,
+        state_since=ledger.state_since,
+        held=ledger.held or engine.dispatch.hold,
+        now=now,
+        last_input_mono=client.last_input_mono,
+        database_down_mono=client.down_mono,
+        database_ms=getattr(journal, "latency_ms", 0.0),
+        lag_ms=client.lag_ms,
+        beat_mono=now_mono,
+        seq=ledger.seq,
+        config_version=ledger.config_version,
+        config_sha256=ledger.config_sha256,
+        base_currency=ledger.base_currency,
+        equity=money.equity,
+        cash=money.cash,
+        unrealized_pnl=money.unrealized,
+        day_pnl=money.day_pnl,
+        day_pct=money.day_pct,
+        total_pct=money.total_pct,
+        drawdown_pct=money.drawdown_pct,
+        orders_total=ledger.counts.orders,
+        fills_total=ledger.counts.fills,
+        trades_total=ledger.counts.trades,
+        positions=publish.positions(ledger, market, setup),
+        orders=publish.orders(ledger, market, setup),
+        gates=publish.board(view, client.memory),
+        bots=publish.bots(ledger, market, setup),
+        marks=publish.marks(market),
+        replay=_replay(running),
+    )
+
+
+def _replay(running: Running) -> ReplayView | None:
+    pacer = running.pacer
+    if pacer is None:
+        return None
+    return ReplayView(
+        state=pacer.state,
+        speed=pacer.speed,
+        progress=pacer.progress,
+        played=pacer.played,
+        total=pacer.total,
+        gaps=len(running.feed.gaps),
+        warming=running.engine.warming and pacer.state != "ended",
+    )
+
+
+def banner_of(feed: str) -> str:
+    """What must be said of the data at all times."""
+    if feed.startswith("simulate:"):
+        return "SIMULATED market - see real data: quantsail --live-data binance | --replay FILE"
+    return ""

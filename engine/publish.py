@@ -1,0 +1,221 @@
+"""From the engine's state to what a screen shows: immutable views, built a few times a second, never more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from engine import client as cl
+from engine.core import events as ev
+from engine.core import risk
+from engine.core.ledger import Ledger, drawdown
+from engine.core.market import Market
+from engine.core.orders import Order
+from engine.core.positions import Position
+from engine.core.setup import Setup
+from engine.core.types import ZERO, Instrument, Verdict
+
+#: Closed orders that stay on the orders panel.
+RECENT_ORDERS = 50
+
+_UNITS = {
+    "PRICE_COLLAR": "%",
+    "MAX_GROSS_EXPOSURE": "%",
+    "STALE_DATA": "s",
+    "DAILY_LOSS_LOCK": "%",
+    "MAX_DRAWDOWN": "%",
+}
+_BOARD = (
+    "TRADING_STATE",
+    "INSTRUMENT_RULES",
+    "PRICE_COLLAR",
+    "MAX_ORDER_VALUE",
+    "MAX_ORDER_SIZE",
+    "MAX_POSITION",
+    "MAX_GROSS_EXPOSURE",
+    "MAX_OPEN_POSITIONS",
+    "BUYING_POWER",
+    "DUPLICATE_ORDER",
+    "STALE_DATA",
+    "DAILY_LOSS_LOCK",
+    "MAX_DRAWDOWN",
+)
+
+
+class BoardMemory:
+    """The last word of every gate on an order, and the last order that it blocked: from committed events."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, ev.GateResult] = {}
+        self.blocked: dict[str, tuple[int, str]] = {}
+
+    def see(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.IntentEvaluated):
+            return
+        for gate in event.gates:
+            if gate.limit != "reduce-only":
+                self.last[gate.gate] = gate
+            if gate.verdict is Verdict.BLOCKED:
+                self.blocked[gate.gate] = (event.ts, f"{event.side} {event.symbol}")
+
+
+def places(instrument: Instrument | None) -> int:
+    """Decimals that prices of an instrument have, by its tick."""
+    if instrument is None or instrument.tick_size == ZERO:
+        return 8
+    exponent = instrument.tick_size.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 8
+
+
+def board(view: risk.View, memory: BoardMemory) -> tuple[cl.GateView, ...]:
+    standing = {gate.gate: gate for gate in risk.board(view)}
+    return tuple(_gate(name, standing.get(name) or memory.last.get(name), memory) for name in _BOARD)
+
+
+def _gate(name: str, gate: ev.GateResult | None, memory: BoardMemory) -> cl.GateView:
+    blocked_ts, blocked_what = memory.blocked.get(name, (0, ""))
+    if gate is None:
+        return cl.GateView(
+            gate=name,
+            verdict="IDLE",
+            actual="",
+            limit="",
+            unit=_UNITS.get(name, ""),
+            used=None,
+            blocked_ts=blocked_ts,
+            blocked_what=blocked_what,
+        )
+    return cl.GateView(
+        gate=name,
+        verdict=gate.verdict,
+        actual=gate.actual,
+        limit=gate.limit,
+        unit=_UNITS.get(name, ""),
+        used=_used(gate),
+        blocked_ts=blocked_ts,
+        blocked_what=blocked_what,
+    )
+
+
+def _used(gate: ev.GateResult) -> float | None:
+    """Share of the limit that is used, for a bar; display only."""
+    if not gate.margin:
+        return None
+    try:
+        limit, actual = Decimal(gate.limit), Decimal(gate.actual)
+    except ArithmeticError:
+        return None
+    return float(actual / limit) if limit > ZERO else None
+
+
+def positions(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.PositionView, ...]:
+    rows = sorted(ledger.positions.values(), key=lambda p: (p.symbol, p.opened_ts))
+    return tuple(_position(p, market, setup) for p in rows)
+
+
+def _position(p: Position, market: Market, setup: Setup) -> cl.PositionView:
+    mark = market.mark(p.exchange, p.symbol) or p.mark_price
+    pnl = p.unrealized_pnl(mark)
+    return cl.PositionView(
+        id=p.id,
+        bot=_bot_name(setup, p.bot_id),
+        exchange=p.exchange,
+        symbol=p.symbol,
+        side=p.side,
+        quantity=p.quantity,
+        entry_price=p.entry_price,
+        mark_price=mark,
+        unrealized_pnl=pnl,
+        unrealized_pct=pnl / p.cost * 100 if p.cost else ZERO,
+        stop_price=p.stop_price,
+        take_profit_price=p.take_profit_price,
+        trailing=p.trailing,
+        opened_ts=p.opened_ts,
+        price_places=places(market.instruments.get((p.exchange, p.symbol))),
+        config_version=p.config_version,
+    )
+
+
+def orders(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.OrderView, ...]:
+    """Open orders, then the newest closed ones."""
+    closed: Iterable[Order] = list(ledger.closed_orders.values())[-RECENT_ORDERS:]
+    rows = sorted(ledger.orders.values(), key=lambda o: -o.number) + sorted(closed, key=lambda o: -o.number)
+    return tuple(_order(o, market, setup) for o in rows)
+
+
+def _order(o: Order, market: Market, setup: Setup) -> cl.OrderView:
+    flags = [name for name, on in (("in doubt", o.in_doubt), ("cancelling", o.cancel_requested and o.is_open)) if on]
+    return cl.OrderView(
+        id=o.id,
+        ts=o.submitted_ts,
+        bot=_bot_name(setup, o.bot_id),
+        exchange=o.exchange,
+        symbol=o.symbol,
+        side=o.side,
+        order_type=o.order_type,
+        role=o.role,
+        quantity=o.quantity,
+        filled_quantity=o.filled_quantity,
+        price=o.avg_fill_price or o.price or o.stop_price,
+        price_places=places(market.instruments.get((o.exchange, o.symbol))),
+        status=o.status,
+        flags=", ".join(flags),
+        reason=o.reason,
+        is_open=o.is_open,
+        config_version=o.config_version,
+    )
+
+
+def _bot_name(setup: Setup, bot_id: str) -> str:
+    bot = setup.by_id.get(bot_id)
+    return bot.name if bot else bot_id[:8]
+
+
+def marks(market: Market) -> tuple[cl.MarkView, ...]:
+    out = []
+    for (exchange, symbol), instrument in sorted(market.instruments.items()):
+        price = market.mark(exchange, symbol)
+        if price is not None:
+            out.append(
+                cl.MarkView(
+                    exchange=exchange,
+                    symbol=symbol,
+                    price=price,
+                    price_places=places(instrument),
+                    rules=instrument.source,
+                )
+            )
+    return tuple(out)
+
+
+class Money:
+    """Equity and what follows from it, at the newest marks."""
+
+    def __init__(self, view: risk.View) -> None:
+        account = view.ledger.account
+        self.equity = view.equity()
+        self.cash = account.cash
+        self.unrealized = sum(
+            (p.unrealized_pnl(view.mark(p.exchange, p.symbol) or p.mark_price) for p in view.positions), ZERO
+        )
+        self.day_pnl = self.equity - account.day_start_equity
+        self.day_pct = self.day_pnl / account.day_start_equity * 100 if account.day_start_equity else ZERO
+        gained = self.equity - account.initial_balance
+        self.total_pct = gained / account.initial_balance * 100 if account.initial_balance else ZERO
+        self.drawdown_pct = drawdown(self.equity, max(account.peak_equity, self.equity)) * 100
+
+
+def bots(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.BotView, ...]:
+    out = []
+    for bot in setup.bots:
+        book = ledger.bots[bot.id]
+        reason = book.reason if book.status != "WARMING_UP" else warmth(market, bot.id)
+        out.append(cl.BotView(id=bot.id, name=bot.name, status=book.status, reason=reason, entries=book.entries))
+    return tuple(out)
+
+
+def warmth(market: Market, bot_id: str) -> str:
+    """How far a bot's indicators are, at its furthest symbol: it trades from there on."""
+    found = [s for strategies in market.strategies.values() for s in strategies if s.bot.id == bot_id]
+    best = max(found, key=lambda s: s.bars / max(s.warmup_bars, 1), default=None)
+    return "no symbol of this feed" if best is None else f"{best.bars:,} of {best.warmup_bars:,} bars to warm up"

@@ -1,0 +1,435 @@
+"""The loop: input -> decide -> events -> commit -> act. One engine, one task, one writer.
+
+Inputs whose events have no effect share a transaction; a batch ends at the first event that has one: it is committed and
+acted upon before the next input is decided (architecture.md, Batches). So a fast replay does not pay a commit per candle,
+and no result depends on the size of a batch. What is published has been committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from engine.core import decide
+from engine.core import events as ev
+from engine.core.config import ConfigError, parse_config
+from engine.core.config import diff as config_diff
+from engine.core.context import Context, State
+from engine.core.inputs import PHASE_AFTER, Candle, Cause, Command, Input, Quote, Tick
+from engine.core.positions import check_conservation
+from engine.core.setup import Setup
+from engine.core.types import TradingState, Verb
+from engine.dispatch import Dispatch
+from engine.ports import Journal, JournalUnavailable
+
+log = structlog.get_logger(__name__)
+
+#: Events that wait for a commit at most; more would make the screen late, fewer would make a replay slow.
+BATCH_EVENTS = 500
+#: Seconds between two attempts to reach a lost database.
+RETRY_S = 0.5
+#: Seconds that the next inputs may take before what waits for a commit is committed without them; at full speed they do not.
+GRACE_S = 0.05
+#: Seconds between two ticks of a live feed.
+TICK_S = 1.0
+
+Batches = AsyncIterator[Sequence[Candle | Quote | Tick]]
+LoadConfig = Callable[[int], Awaitable[tuple[object, str]]]
+
+
+class ActivationRefused(Exception):
+    """A config version that must not take hold; one line why."""
+
+
+class Observer(Protocol):
+    """Who is told of what has happened: the cockpit's client. Called on the engine's loop; must return at once."""
+
+    def committed(self, recorded: Sequence[ev.Recorded]) -> None: ...
+
+    def database(self, down_since: float | None) -> None: ...
+
+
+class Asked:
+    """A command under way, and where its answer goes."""
+
+    __slots__ = ("actor", "answer", "policy", "reason", "verb", "version")
+
+    def __init__(self, verb: Verb, actor: str, reason: str = "", version: int = 0, policy: str = "") -> None:
+        self.verb = verb
+        self.actor = actor
+        self.reason = reason
+        self.version = version
+        self.policy = policy
+        self.answer: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
+
+
+class Engine:
+    """Owns ledger and market from `start` to `stop`. Everything runs on one event loop; `ask` is its only door."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        setup: Setup,
+        journal: Journal,
+        dispatch: Dispatch,
+        load_config: LoadConfig,
+        observer: Observer | None = None,
+        clock_us: Callable[[], int] | None = None,
+        border: Callable[[str], None] | None = None,
+    ) -> None:
+        self.state = state
+        self.setup = setup
+        self.journal = journal
+        self.dispatch = dispatch
+        self.load_config = load_config
+        self.observer = observer
+        self.clock_us = clock_us  # None: time is the data's (replay, simulation)
+        self._border = border or (lambda name: None)
+        self._pending: list[tuple[str, ev.Event]] = []
+        self._unacted: list[ev.Event] = []
+        self._asked: deque[Asked] = deque()
+        self.wake = asyncio.Event()
+        self.place = state.ledger.cursor or Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
+        self.down_since: float | None = None
+        self.stopping = False
+        self._decided: tuple[int, int, str, str, int] | None = None
+        self._recovered = False
+
+    # -- the ways in --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recovery, which is the ordinary start: the venue becomes what the ledger says, latches and holds count.
+
+        Answers to open intents wait for `recover`: what they bring about needs prices, and those are warmed first.
+        """
+        ledger = self.state.ledger
+        self.dispatch.venue.restore(ledger)
+        latched = self.dispatch.latch.read()
+        if latched is not None and ledger.state is not TradingState.HALTED:
+            await self._command(Asked(Verb.HALT, latched.actor, latched.reason, policy=self.setup.account.halt_policy))
+        elif latched is None and ledger.state is TradingState.HALTED:
+            self.dispatch.latch.set(ledger.state_actor, ledger.state_reason)
+        if ledger.held:  # a hold that nobody answered is a pause, never a release (decisions.md 15)
+            await self._command(Asked(Verb.PAUSE, "engine", "the hold was not answered before the engine ended"))
+            if ledger.held:
+                await self._command(Asked(Verb.RELEASE, "engine"))
+        await self.flush()
+
+    async def open_ledger(self, genesis: Sequence[ev.Event]) -> None:
+        """Journal the first events of a fresh ledger."""
+        ctx = Context(self.state, self.setup, genesis[0].ts, genesis[0].cause)
+        self._keep(decide.apply(ctx, list(genesis)))
+        await self.flush()
+
+    async def feed(self, batches: Batches) -> None:
+        """Take in a feed to its end, serving commands meanwhile. Returns early when `stopping` is set."""
+        cursor = self.state.ledger.cursor
+        self._decided = cursor.place if cursor is not None else None
+        if self.clock_us is not None:
+            await self.recover()  # a live feed warms the market before it is played
+        iterator = aiter(batches)
+        while not self.stopping:
+            batch = await self._next(iterator)
+            if batch is None:
+                self._decided = None
+                await self.recover()
+                return
+            for value in batch:
+                if self._asked:
+                    await self._commands()
+                if self.stopping:
+                    return
+                if self._was_decided(value):
+                    continue
+                if not self._recovered:
+                    await self.recover()
+                await self.take(value)
+            if self.clock_us is not None:
+                await self.flush()
+
+    async def recover(self) -> None:
+        """Take in the venue's answers to intents that had none when the last run ended."""
+        self._recovered = True
+        if self._take_answers():
+            await self._commit_and_act()
+
+    async def _next(self, iterator: Batches) -> Sequence[Candle | Quote | Tick] | None:
+        """The next batch, None at the end. While it is awaited, commands are served, and what is decided is committed:
+        a screen sees committed events only. Live, each second is a tick."""
+        pull = asyncio.ensure_future(_pull(iterator))
+        patience_s: float | None = GRACE_S
+        try:
+            while True:
+                waker = asyncio.ensure_future(self.wake.wait())
+                done, _ = await asyncio.wait({pull, waker}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                waker.cancel()
+                self.wake.clear()
+                await self._commands()
+                if self.stopping:
+                    return None
+                if pull.done():
+                    return pull.result()
+                if not done:
+                    if patience_s == TICK_S:
+                        await self.tick()
+                    patience_s = TICK_S if self.clock_us is not None else None
+                await (
+                    self.flush()
+                )  # also behind a command: what a halt has cancelled is told at once, not with the next bar
+        finally:
+            pull.cancel()
+
+    def _was_decided(self, value: Candle | Quote | Tick) -> bool:
+        """Inputs at or before the ledger's cursor only warm the market (decisions.md 5)."""
+        if self._decided is None or isinstance(value, Quote):
+            return False
+        if value.cause.place <= self._decided:
+            decide.warm(self.state, value)
+            return True
+        self._decided = None
+        return False
+
+    async def tick(self) -> None:
+        """A live second; replays bring their own ticks."""
+        if self.clock_us is not None:
+            await self._apply(Tick(ts=max(self.clock_us(), self.state.ledger.now), after=self.place))
+
+    async def take(self, value: Candle | Quote | Tick) -> None:
+        """One market input: what the venue makes of it, then what we do."""
+        if isinstance(value, Candle):
+            for report in self.dispatch.venue.on_candle(value):
+                await self._apply(report)
+        if not isinstance(value, Quote):
+            self.place = value.cause
+        await self._apply(value)
+
+    @property
+    def warming(self) -> bool:
+        """Still catching up with its own past, or with indicators that have too few bars."""
+        return self._decided is not None or any(b.status == "WARMING_UP" for b in self.state.ledger.bots.values())
+
+    @property
+    def changing_state(self) -> bool:
+        """A change of the trading state is decided, and not yet committed and acted upon."""
+        return any(isinstance(event, ev.TradingStateChanged) for event in self._unacted)
+
+    def ask(self, asked: Asked) -> None:
+        """Put a command before everything else; its answer is (done, one line)."""
+        self._asked.append(asked)
+        self.wake.set()
+
+    async def idle(self) -> None:
+        """Serve commands when no feed is running (the end of a replay, a short-lived writer)."""
+        if self._asked:
+            await self._commands()
+        await self.flush()
+
+    async def stop(self, why: str) -> None:
+        """Commit what is decided; protective orders stay where they are."""
+        await self.flush()
+        await self.journal.close(why)
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    async def _apply(self, value: Input) -> None:
+        if self._keep(decide.step(self.state, value, self.setup)):
+            await self._commit_and_act()
+
+    def _keep(self, events: Iterable[ev.Event]) -> bool:
+        """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
+        ledger_id = self.state.ledger.ledger_id
+        effect = False
+        for n, event in enumerate(events):
+            self._pending.append((ev.event_id(ledger_id, event, n), event))
+            if event.effect:
+                self._unacted.append(event)
+                effect = True
+            elif isinstance(event, ev.DayStarted):
+                effect = True  # pruning of closed orders relies on a commit per day (ledger.py)
+        return effect or len(self._pending) >= BATCH_EVENTS
+
+    async def _commit_and_act(self) -> None:
+        """The border of the promise: what is acted upon has been committed, in order, once."""
+        due = True
+        while due:
+            await self._commit()
+            self._border("committed")
+            acting, self._unacted = self._unacted, []
+            for event in acting:
+                self.dispatch.act(self.state.ledger, event)
+                self._border("acted")
+            due = self._take_answers()
+
+    def _take_answers(self) -> bool:
+        """Decide on the venue's answers up to the first that has an effect; True when there is something to commit now."""
+        return any(self._keep(decide.step(self.state, report, self.setup)) for report in self.dispatch.reports())
+
+    async def flush(self) -> None:
+        while self._pending:
+            await self._commit_and_act()
+
+    async def _commit(self) -> None:
+        """Append the batch, for as long as it takes: without the journal nothing is decided and nothing is sent."""
+        ledger = self.state.ledger
+        batch = self._pending
+        check_conservation(ledger.accounts, ledger.positions)
+        self._border("deciding")
+        while True:
+            try:
+                recorded = await self.journal.append(ledger.seq, batch, ledger)
+                break
+            except JournalUnavailable as error:
+                if self.stopping:
+                    raise  # what was not committed was not acted upon: leaving it is safe
+                self._database_is_down(error)
+                await self._serve_while_down()
+        if self.down_since is not None:
+            log.warning("database.back", down_s=round(asyncio.get_running_loop().time() - self.down_since, 1))
+            self.down_since = None
+            if self.observer:
+                self.observer.database(None)
+        ledger.seq += len(batch)
+        self._pending = []
+        if self.observer:
+            self.observer.committed(recorded)
+
+    def _database_is_down(self, error: JournalUnavailable) -> None:
+        if self.down_since is not None:
+            return
+        self.down_since = asyncio.get_running_loop().time()
+        log.error("database.down", reason=str(error))
+        if self.observer:
+            self.observer.database(self.down_since)
+
+    async def _serve_while_down(self) -> None:
+        """Nothing can be decided, yet a halt must hold: the latch needs no database."""
+        for asked in self._asked:
+            if asked.verb is Verb.HALT:
+                self.dispatch.latch.set(asked.actor, asked.reason)
+        await asyncio.sleep(RETRY_S)
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    async def _commands(self) -> None:
+        while self._asked:
+            asked = min(self._asked, key=lambda a: a.verb is not Verb.HALT)  # a halt jumps the queue
+            self._asked.remove(asked)
+            await self._command(asked)
+
+    async def _command(self, asked: Asked) -> None:
+        ledger = self.state.ledger
+        if asked.verb is Verb.HALT:
+            self.dispatch.latch.set(asked.actor, asked.reason)
+        command = self._stamp(asked)
+        before = len(self._pending)
+        try:
+            if asked.verb is Verb.ACTIVATE_CONFIG:
+                events = await self._activation(command)
+            else:
+                events = decide.step(self.state, command, self.setup)
+            self._keep(events)
+            await self._commit_and_act()
+        except ActivationRefused as error:
+            events = self._rejected(command, str(error))
+            self._keep(events)
+            await self._commit_and_act()
+        if asked.verb is Verb.HOLD:
+            self.dispatch.hold = True
+        elif asked.verb in (Verb.RELEASE, Verb.RESUME, Verb.HALT, Verb.PAUSE):
+            self.dispatch.hold = False
+        log.info("command", verb=asked.verb, actor=asked.actor, reason=asked.reason, events=len(events), queued=before)
+        if not asked.answer.done():
+            asked.answer.set_result(_outcome(events, ledger.state))
+
+    def _stamp(self, asked: Asked) -> Command:
+        """A command stands right behind the last input, so that a resumed run knows which inputs came before it."""
+        p = self.place
+        cause = Cause(
+            p.ts, p.late, p.source, p.symbol, max(p.phase, PHASE_AFTER), "command", self.state.ledger.commands + 1
+        )
+        now = self.clock_us() if self.clock_us is not None else p.ts
+        return Command(
+            ts=max(now, self.state.ledger.now),
+            cause=cause,
+            verb=asked.verb,
+            actor=asked.actor,
+            reason=asked.reason,
+            version=asked.version,
+            policy=asked.policy or self.setup.account.halt_policy,
+        )
+
+    async def _activation(self, command: Command) -> tuple[ev.Event, ...]:
+        """Swap the config between two inputs, or raise ActivationRefused and leave everything as it is."""
+        ledger, market = self.state.ledger, self.state.market
+        document, sha256 = await self._load(command.version)
+        try:
+            config = parse_config(document)
+        except ConfigError as error:
+            raise ActivationRefused(str(error)) from error
+        setup = Setup(config, ledger.ledger_id, command.version)
+        if setup.sha256 != sha256:
+            raise ActivationRefused(
+                f"config {command.version}: its content does not match its hash; it was changed by hand"
+            )
+        if market.instruments and (unknown := setup.untradable(market.instruments)):
+            offered = ", ".join(sorted(s for _, s in market.instruments))
+            raise ActivationRefused(f"the feed does not offer {', '.join(unknown)}; it offers {offered}")
+        if any(order.in_doubt for order in ledger.orders.values()):
+            raise ActivationRefused("an order is in doubt; a config is activated once its outcome is known")
+        if lacking := market.bars_lacking(setup):
+            raise ActivationRefused(lacking)
+        lines = config_diff(_document(self.setup), _document(setup))
+        previous, self.setup = ledger.config_version, setup
+        market.arm(setup)
+        ctx = Context(self.state, setup, command.ts, command.cause)
+        event = ev.ConfigActivated(
+            ts=command.ts,
+            cause=command.cause,
+            version=command.version,
+            sha256=sha256,
+            previous=previous,
+            actor=command.actor,
+            diff=lines,
+            config=setup.text,
+        )
+        return decide.apply(ctx, [event])
+
+    async def _load(self, version: int) -> tuple[object, str]:
+        try:
+            return await self.load_config(version)
+        except Exception as error:
+            raise ActivationRefused(f"config {version}: {error}") from error
+
+    def _rejected(self, command: Command, reason: str) -> tuple[ev.Event, ...]:
+        ctx = Context(self.state, self.setup, command.ts, command.cause)
+        event = ev.ConfigRejected(
+            ts=command.ts, cause=command.cause, version=command.version, actor=command.actor, reason=reason
+        )
+        return decide.apply(ctx, [event])
+
+
+async def _pull(iterator: Batches) -> Sequence[Candle | Quote | Tick] | None:
+    return await anext(iterator, None)
+
+
+def _document(setup: Setup) -> dict[str, object]:
+    return dict(msgspec.json.decode(setup.text))
+
+
+def _outcome(events: Sequence[ev.Event], state: TradingState) -> tuple[bool, str]:
+    for event in events:
+        if isinstance(event, (ev.CommandRefused, ev.ConfigRejected)):
+            return False, event.reason
+        if isinstance(event, ev.ConfigActivated):
+            return True, f"config {event.version} is active"
+        if isinstance(event, ev.TradingStateChanged):
+            return True, f"trading is {event.state}"
+        if isinstance(event, ev.EntriesHeld):
+            return True, "entries are held" if event.held else "entries are released"
+    return True, f"nothing to do: trading is {state}"

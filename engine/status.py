@@ -1,0 +1,105 @@
+"""The status file of a ledger: what `quantsail status` shows without a database, and how others see who runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.client import Snapshot
+from engine.core.canonical import decimal_text
+from engine.core.ledger import Ledger
+
+STATUS_NAME = "status.json"
+FACTS_NAME = "ledger.json"
+
+#: A status older than this is that of an engine that hangs, or was killed.
+STALE_S = 5.0
+
+
+def write(directory: Path, snapshot: Snapshot | None, *, running: bool) -> None:
+    """Replace the status file at once and whole; it holds no secret and is worth no fsync."""
+    if snapshot is None:
+        return
+    facts: dict[str, Any] = {"pid": os.getpid(), "running": running, "written_at": time.time()}
+    _replace(directory / STATUS_NAME, facts | msgspec.to_builtins(snapshot, builtin_types=(Decimal,)))
+
+
+def amend(directory: Path, ledger: Ledger) -> None:
+    """Bring state and config of the status file up to what a command has changed while no engine runs."""
+    now = read(directory / STATUS_NAME)
+    if now is None:
+        return
+    changed: dict[str, Any] = {
+        "running": False,
+        "state": ledger.state,
+        "state_reason": ledger.state_reason,
+        "state_actor": ledger.state_actor,
+        "state_since": ledger.state_since,
+        "seq": ledger.seq,
+        "config_version": ledger.config_version,
+        "config_sha256": ledger.config_sha256,
+    }
+    _replace(directory / STATUS_NAME, now | changed)
+
+
+def write_facts(directory: Path, ledger: Ledger) -> None:
+    """What the ledger is bound to, for `quantsail ledgers`."""
+    _replace(
+        directory / FACTS_NAME,
+        {
+            "ledger_id": ledger.ledger_id,
+            "mode": ledger.mode,
+            "feed": ledger.feed,
+            "seed": ledger.seed,
+            "base_currency": ledger.base_currency,
+        },
+    )
+
+
+def _replace(path: Path, data: dict[str, Any]) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(data, default=_plain), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    raise TypeError(f"cannot write {type(value).__name__}")
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A status or facts file; None when there is none or it is broken."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def is_running(status: dict[str, Any] | None) -> bool:
+    """Whether the engine of a status file still lives: its process is there and it wrote lately."""
+    if not status or not status.get("running"):
+        return False
+    try:
+        fresh = time.time() - float(status["written_at"]) < STALE_S
+        return fresh and is_alive(int(status["pid"]))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

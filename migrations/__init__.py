@@ -1,0 +1,30 @@
+"""The schema: numbered `.sql` files, run by Alembic revisions that hold nothing but the file's name.
+
+`head()` and `known()` look at the file names, so that asking which revision a program needs costs no import of Alembic.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+#: Where Alembic finds env.py and versions/ (its script location), in a checkout as in a wheel.
+HERE = Path(__file__).resolve().parent
+SQL = HERE / "sql"
+
+_NUMBERED = re.compile(r"(\d{4})_[a-z_]+\.sql")
+
+
+def known() -> tuple[str, ...]:
+    """Revisions of this program in order: the numbers of the files, "0001" first."""
+    return tuple(sorted(match[1] for path in SQL.iterdir() if (match := _NUMBERED.fullmatch(path.name))))
+
+
+def head() -> str:
+    """The newest revision of this program."""
+    return known()[-1]
+
+
+def read_sql(name: str) -> str:
+    """The text of a file in sql/. Raises FileNotFoundError."""
+    return (SQL / name).read_text(encoding="utf-8")

@@ -1,0 +1,362 @@
+-- 0004 Projections: the read tables. Written in the transaction of the events they follow from, emptied and
+-- rebuilt from the journal by `quantsail db rebuild`. Every value comes from the event: no default ids, no
+-- default times, no touch triggers, or a rebuild would not give the same rows.
+--
+-- Foreign keys between projections are deferred to the commit, because the rows of a batch are written
+-- table by table. Where an id is given out before its row exists (the position of an order that has not
+-- filled), there is none.
+
+create table portfolios (
+  id uuid primary key,
+  user_id uuid not null references users,
+  name text not null,
+  description text,
+  base_currency text not null,
+  mode text not null check (mode in ('SIM', 'PAPER', 'LIVE')),
+  broker text,
+  broker_account_id text,
+  initial_balance numeric(38,18) not null check (initial_balance >= 0),
+  cash_balance numeric(38,18) not null,
+  positions_value numeric(38,18) not null,
+  total_value numeric(38,18),
+  unrealized_pnl numeric(38,18) not null,
+  realized_pnl numeric(38,18) not null,
+  fees_paid numeric(38,18) not null,
+  is_active boolean not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null
+);
+select describe('portfolios', 'Accounts: money in one currency', $$
+  id                | the engine's portfolio_id
+  user_id           | owner
+  name              | name as shown
+  description       | what it is for
+  base_currency     | currency of all its amounts
+  mode              | SIM, PAPER or LIVE
+  broker            | where the account is kept
+  broker_account_id | its number there
+  initial_balance   | money at the start
+  cash_balance      | money not in positions
+  positions_value   | open positions at the last sample's marks
+  total_value       | equity at the last sample
+  unrealized_pnl    | P&L of open positions at the last sample
+  realized_pnl      | P&L of fills so far, before fees
+  fees_paid         | fees so far
+  is_active         | in use
+  created_at        | time of the first event
+  updated_at        | time of the last event that changed it
+$$);
+
+create table bots (
+  id uuid primary key,
+  user_id uuid not null references users,
+  strategy_id uuid references strategies deferrable initially deferred,
+  portfolio_id uuid references portfolios deferrable initially deferred,
+  credential_id uuid references exchange_credentials,
+  name text not null,
+  status text not null check (status in ('WARMING_UP', 'RUNNING', 'PAUSED', 'STOPPED', 'ERROR')),
+  status_reason text,
+  config_version int not null,
+  config jsonb not null,
+  performance_stats jsonb,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  last_run_at timestamptz,
+  deleted_at timestamptz
+);
+create unique index bots_name_key on bots (name) where deleted_at is null;
+select describe('bots', 'Bots of the active config and of those before it', $$
+  id                | from ledger and name: the same bot in every config version
+  user_id           | owner
+  strategy_id       | its strategy
+  portfolio_id      | account it trades on
+  credential_id     | exchange account, in LIVE
+  name              | its name in the config
+  status            | WARMING_UP, RUNNING, PAUSED, STOPPED or ERROR
+  status_reason     | why
+  config_version    | config it was last part of
+  config            | its part of that config
+  performance_stats | figures for lists
+  created_at        | time of the config that named it first
+  updated_at        | time of the last event that changed it
+  last_run_at       | when it last began to run
+  deleted_at        | when a config no longer named it
+$$);
+
+create table signals (
+  id uuid primary key,
+  user_id uuid not null references users,
+  bot_id uuid references bots deferrable initially deferred,
+  strategy_id uuid references strategies deferrable initially deferred,
+  cycle_id uuid,
+  exchange_id smallint references exchanges,
+  symbol text not null,
+  side text not null check (side in ('BUY', 'SELL')),
+  kind text not null check (kind in ('ENTRY', 'EXIT')),
+  price numeric(38,18),
+  confidence numeric(9,8) check (confidence between 0 and 1),
+  config_version int not null,
+  payload jsonb not null,
+  event_seq bigint not null,
+  created_at timestamptz not null
+);
+create index signals_symbol on signals (symbol, created_at desc);
+create index signals_bot on signals (bot_id, created_at desc);
+select describe('signals', 'Rules that fired', $$
+  id             | the engine's signal_id
+  user_id        | owner
+  bot_id         | bot
+  strategy_id    | strategy
+  cycle_id       | decision that it was part of
+  exchange_id    | venue
+  symbol         | symbol
+  side           | BUY or SELL
+  kind           | ENTRY or EXIT
+  price          | price that it was decided at
+  confidence     | 0 to 1, where the strategy gives one
+  config_version | config in force
+  payload        | why it fired: the explain tree
+  event_seq      | event that says so
+  created_at     | time of that event
+$$);
+
+create table positions (
+  id uuid primary key,
+  user_id uuid not null references users,
+  portfolio_id uuid not null references portfolios deferrable initially deferred,
+  bot_id uuid references bots deferrable initially deferred,
+  strategy_id uuid references strategies deferrable initially deferred,
+  signal_id uuid,
+  exchange_id smallint not null references exchanges,
+  symbol text not null,
+  side text not null check (side in ('LONG', 'SHORT')),
+  status text not null check (status in ('OPEN', 'CLOSED', 'CANCELED', 'LIQUIDATED')),
+  mode text not null check (mode in ('SIM', 'PAPER', 'LIVE')),
+  -- May fall below zero: a venue that sold more than was held is a fact, and the journal must be able to
+  -- say so.
+  quantity numeric(38,18) not null,
+  entry_price numeric(38,18),
+  entry_qty numeric(38,18),
+  entry_notional numeric(38,18),
+  exit_price numeric(38,18),
+  exit_qty numeric(38,18),
+  exit_notional numeric(38,18),
+  mark_price numeric(38,18),
+  liquidation_price numeric(38,18),
+  market_value numeric(38,18),
+  cost_basis numeric(38,18),
+  stop_price numeric(38,18),
+  take_profit_price numeric(38,18),
+  trailing_enabled boolean not null,
+  trailing_offset numeric(38,18),
+  extreme_price numeric(38,18),
+  leverage numeric(9,4) not null,
+  margin_mode text,
+  margin_used numeric(38,18),
+  unrealized_pnl numeric(38,18),
+  unrealized_pnl_pct numeric(18,8),
+  realized_pnl numeric(38,18),
+  realized_pnl_pct numeric(18,8),
+  fees_paid numeric(38,18),
+  funding_paid numeric(38,18),
+  slippage_est numeric(38,18),
+  max_drawdown_pct numeric(18,8),
+  risk_consumed numeric(18,8),
+  signal_wallet_id uuid references wallets,
+  config_version int not null,
+  close_reason text,
+  notes jsonb,
+  event_seq bigint not null,
+  opened_at timestamptz not null,
+  closed_at timestamptz,
+  updated_at timestamptz not null,
+  deleted_at timestamptz,
+  check ((status = 'OPEN') = (closed_at is null))
+);
+-- One open round trip per bot, venue, symbol and side; without a bot, per account.
+create unique index positions_one_open_bot on positions (bot_id, exchange_id, symbol, side)
+  where status = 'OPEN' and bot_id is not null;
+create unique index positions_one_open_manual on positions (portfolio_id, exchange_id, symbol, side)
+  where status = 'OPEN' and bot_id is null;
+create index positions_symbol on positions (symbol, opened_at desc);
+create index positions_closed on positions (closed_at desc) where status <> 'OPEN';
+select describe('positions', 'Round trips: from the first fill to flat', $$
+  id                 | the engine's position_id
+  user_id            | owner
+  portfolio_id       | account
+  bot_id             | bot; none for one that a person opened
+  strategy_id        | strategy
+  signal_id          | signal that opened it
+  exchange_id        | venue
+  symbol             | symbol
+  side               | LONG or SHORT
+  status             | OPEN, CLOSED, CANCELED or LIQUIDATED
+  mode               | SIM, PAPER or LIVE
+  quantity           | held now
+  entry_price        | average over all entries
+  entry_qty          | bought over its life
+  entry_notional     | paid over its life, before fees
+  exit_price         | average over all exits
+  exit_qty           | sold over its life
+  exit_notional      | received over its life, before fees
+  mark_price         | last price it was valued at
+  liquidation_price  | where the venue would close it
+  market_value       | quantity at the mark
+  cost_basis         | what the quantity held now cost
+  stop_price         | stop in force
+  take_profit_price  | target in force
+  trailing_enabled   | the stop follows the price
+  trailing_offset    | how far behind
+  extreme_price      | best price seen, which the stop follows
+  leverage           | 1 for spot
+  margin_mode        | ISOLATED or CROSS
+  margin_used        | margin held for it
+  unrealized_pnl     | at the mark, before fees
+  unrealized_pnl_pct | of the cost, percent
+  realized_pnl       | of its exits so far, before fees
+  realized_pnl_pct   | of the cost, percent
+  fees_paid          | fees so far
+  funding_paid       | funding so far
+  slippage_est       | estimated slippage so far
+  max_drawdown_pct   | worst excursion, percent
+  risk_consumed      | share of the risk budget, 0 to 1
+  signal_wallet_id   | wallet that it follows
+  config_version     | config in force when it opened
+  close_reason       | role of the order that closed it
+  notes              | whatever else belongs to it
+  event_seq          | last event that changed it
+  opened_at          | time of its first fill
+  closed_at          | time it became flat
+  updated_at         | time of the last event that changed it
+  deleted_at         | soft delete
+$$);
+
+create table orders (
+  id uuid primary key,
+  user_id uuid not null references users,
+  portfolio_id uuid references portfolios deferrable initially deferred,
+  bot_id uuid references bots deferrable initially deferred,
+  strategy_id uuid references strategies deferrable initially deferred,
+  position_id uuid,
+  signal_id uuid,
+  signal_event_id uuid,
+  cycle_id uuid,
+  number bigint,
+  exchange_id smallint not null references exchanges,
+  symbol text not null,
+  side text not null check (side in ('BUY', 'SELL')),
+  position_side text check (position_side in ('LONG', 'SHORT')),
+  order_type text check (order_type in ('MARKET', 'LIMIT', 'STOP_MARKET', 'STOP_LIMIT', 'TRAILING_STOP')),
+  time_in_force text check (time_in_force in ('GTC', 'IOC', 'FOK', 'GTX')),
+  origin text check (origin in ('ENTRY', 'EXIT', 'FLATTEN', 'LIQUIDATION')),
+  role text,
+  mode text not null check (mode in ('SIM', 'PAPER', 'LIVE')),
+  status text not null check (status in ('DENIED', 'SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED', 'FILLED', 'CANCELED',
+                                         'REJECTED', 'EXPIRED')),
+  in_doubt boolean not null,
+  cancel_requested boolean not null,
+  reduce_only boolean not null,
+  risk_reason text,
+  quantity numeric(38,18) not null,
+  price numeric(38,18),
+  stop_price numeric(38,18),
+  valid_until timestamptz,
+  callback_rate numeric(18,8),
+  leverage numeric(9,4),
+  margin_mode text,
+  position_mode text,
+  stop_loss numeric(38,18),
+  take_profit numeric(38,18)[],
+  filled_quantity numeric(38,18) not null check (filled_quantity >= 0),
+  avg_fill_price numeric(38,18),
+  filled_value numeric(38,18),
+  fees numeric(38,18) not null,
+  slippage numeric(38,18),
+  realized_pnl numeric(38,18),
+  client_order_id text check (client_order_id <> ''),
+  exchange_order_id text check (exchange_order_id <> ''),
+  config_version int not null,
+  policy_snapshot jsonb,
+  signal_reason text,
+  market_conditions jsonb,
+  error_message text,
+  metadata jsonb,
+  event_seq bigint not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  submitted_at timestamptz,
+  filled_at timestamptz,
+  cancelled_at timestamptz,
+  deleted_at timestamptz,
+  -- A gate may deny an order because its size is none at all; what is sent has a size and is complete.
+  check (quantity > 0 or (status = 'DENIED' and quantity = 0)),
+  check (status = 'DENIED' or (submitted_at is not null and portfolio_id is not null and number is not null
+         and order_type is not null and time_in_force is not null and origin is not null and role is not null
+         and position_side is not null and client_order_id is not null))
+);
+create unique index orders_client_order_id on orders (exchange_id, client_order_id) where client_order_id is not null;
+-- Venues number orders per symbol.
+create unique index orders_exchange_order_id on orders (exchange_id, symbol, exchange_order_id)
+  where exchange_order_id is not null;
+create index orders_position on orders (position_id) where position_id is not null;
+create index orders_symbol on orders (symbol, created_at desc);
+create index orders_bot on orders (bot_id, created_at desc);
+create index orders_created on orders (created_at desc);
+create index orders_open on orders (created_at desc) where status in ('SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED');
+select describe('orders', 'Orders: sent, perhaps sent, or denied by a gate', $$
+  id                | the engine's order_id
+  user_id           | owner
+  portfolio_id      | account
+  bot_id            | bot
+  strategy_id       | strategy
+  position_id       | position it opens or changes; exists from the first fill on
+  signal_id         | signal it follows from
+  signal_event_id   | chain event it follows from
+  cycle_id          | decision that it was part of
+  number            | the ledger's count of intents when it was sent
+  exchange_id       | venue
+  symbol            | symbol
+  side              | BUY or SELL
+  position_side     | LONG or SHORT
+  order_type        | MARKET, LIMIT, STOP_MARKET, STOP_LIMIT or TRAILING_STOP
+  time_in_force     | GTC, IOC, FOK or GTX
+  origin            | ENTRY, EXIT, FLATTEN or LIQUIDATION
+  role              | ENTRY, STOP, TAKE_PROFIT, SIGNAL_EXIT or FLATTEN
+  mode              | SIM, PAPER or LIVE
+  status            | DENIED, SUBMITTED, ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED, REJECTED or EXPIRED
+  in_doubt          | sent, and no word of the venue yet
+  cancel_requested  | a cancel is on its way
+  reduce_only       | may only make a position smaller
+  risk_reason       | gate that denied it, and why
+  quantity          | ordered, in base; 0 only when denied
+  price             | limit
+  stop_price        | trigger
+  valid_until       | when the venue lets it expire
+  callback_rate     | trailing distance, percent
+  leverage          | 1 for spot
+  margin_mode       | ISOLATED or CROSS
+  position_mode     | ONE_WAY or HEDGE
+  stop_loss         | stop attached to it
+  take_profit       | targets attached to it
+  filled_quantity   | filled so far
+  avg_fill_price    | average price of its fills
+  filled_value      | value of its fills, in quote
+  fees              | fees of its fills
+  slippage          | against the price it was decided at
+  realized_pnl      | realised by its fills, before fees
+  client_order_id   | our name for it at the venue
+  exchange_order_id | the venue's name for it
+  config_version    | config in force
+  policy_snapshot   | limits in force
+  signal_reason     | why, in words
+  market_conditions | market when it was decided
+  error_message     | what the venue said against it
+  metadata          | whatever else belongs to it
+  event_seq         | last event that changed it
+  created_at        | time of the decision
+  updated_at        | time of the last event that changed it
+  submitted_at      | time it was sent
+  filled_at         | time of its last fill
+  cancelled_at      | time it was cancelled
+  deleted_at        | soft delete
+$$);

@@ -1,0 +1,91 @@
+"""Every figure that is measured, with its budget where the plan names one (cockpit.md, Budgets; issue 2, Must show)."""
+
+from __future__ import annotations
+
+from tests.bench.figures import Figure as F
+from tests.bench.figures import Section
+
+SECTIONS = (
+    Section(
+        "First paint (pseudo-terminal, from process start to the first line on the screen)",
+        (
+            F("paint_bare", "a bare Textual app, 200x50", "ms"),
+            F("paint_fresh_200", "cockpit, fresh data folder, 200x50", "ms", budget=700),
+            F("paint_again_200", "cockpit, second start, 200x50", "ms", budget=700),
+            F("paint_again_80", "cockpit, second start, 80x24", "ms", budget=700),
+            F("paint_down_200", "cockpit, database down, 200x50", "ms", budget=700),
+            F("data_fresh", "cockpit, fresh: until the market is on the screen", "ms"),
+            F("data_again", "cockpit, second start: until the market is on the screen", "ms"),
+        ),
+    ),
+    Section(
+        "Key to paint (200x50)",
+        (
+            F("key_live_p50", "cockpit, events of a market with 20 candles/s, p50", "ms", 1, 12),
+            F("key_live_p95", "the same, p95", "ms", 1, 40),
+            F("key_ours_500_p50", "our table, 500 rows, 20 updates/s, p50", "ms", 1, 12),
+            F("key_ours_500_p95", "the same, p95", "ms", 1, 40),
+            F("key_stock_500_p50", "Textual's DataTable, 500 rows, 20 updates/s, p50", "ms", 1),
+            F("key_stock_500_p95", "the same, p95", "ms", 1),
+            F("key_ours_50k_p50", "our table, 50,000 rows, 20 updates/s, p50", "ms", 1, 12),
+            F("key_ours_50k_p95", "the same, p95", "ms", 1, 40),
+            F("kill_dialog", "F9 until its dialog is on the screen, p50", "ms", 1, 50),
+        ),
+    ),
+    Section(
+        "At rest and at work (200x50; CPU of the cockpit's process, engine included)",
+        (
+            F("idle_ui_cpu", "the screen alone, nothing changes: CPU", "%", 2, 0.3),
+            F("idle_cpu", "cockpit, replay paused: CPU", "%", 2, 0.3),
+            F("idle_bytes", "cockpit, replay paused: output", "bytes/s", 0, 0),
+            F("live_cpu", "cockpit, dashboard, 20 candles/s: CPU", "%", 1, 6),
+            F("live_bytes", "the same: output", "kB/s", 1, 12),
+            F("live_headless_cpu", "the engine without a screen, 20 candles/s: CPU", "%", 1),
+            F("live_lag", "the same cockpit: worst lag of the engine's loop seen", "ms", 1, 5),
+        ),
+    ),
+    Section(
+        "Memory (resident set, after the work above)",
+        (
+            F("rss_ui", "the screen with a scripted engine (no database, no feed)", "MB", 0, 75),
+            F("rss_headless", "the engine without a screen, 20 candles/s", "MB"),
+            F("rss_whole", "cockpit: screen and engine, 20 candles/s", "MB"),
+            F("rss_added", "what the screen adds to the engine", "MB", 0, 75),
+            F("rss_bare", "a bare Textual app", "MB"),
+        ),
+    ),
+    Section(
+        "Charts (480 points, 120x30)",
+        (F("chart_line", "equity", "ms", 1, 8), F("chart_drawdown", "drawdown", "ms", 1, 8)),
+    ),
+    Section(
+        "Engine",
+        (
+            F("run_candles", "headless, on Postgres, process start to exit: candles", "/s"),
+            F("core_candles", "the same engine on the journal in memory, data loaded: candles", "/s"),
+            F("yardstick_candles", "a plain-Python event loop with floats, no journal: candles", "/s"),
+            F("core_share", "our core against that loop", "x", 2),
+            F("commits_1", "journal on Postgres, 1 event a commit: commits", "/s"),
+            F("commits_10", "journal on Postgres, 10 events a commit: commits", "/s"),
+            F("events_500", "journal on Postgres, 500 events a commit: events", "/s"),
+            F("server_first", "embedded PostgreSQL, first start (cluster made)", "ms"),
+            F("server_again", "embedded PostgreSQL, second start", "ms"),
+        ),
+    ),
+    Section(
+        "Commands, from a cold shell",
+        (
+            F("halt", "quantsail halt", "ms", 0, 500),
+            F("help", "quantsail --help", "ms", 0, 300),
+            F("status", "quantsail status --json", "ms"),
+            F("python", "python -c pass, for comparison", "ms"),
+        ),
+    ),
+    Section(
+        "Installed size",
+        (
+            F("install", "a fresh environment with the base dependencies, pip and setuptools taken off", "MB", 0, 450),
+            F("install_whole", "the same with pip and setuptools", "MB"),
+        ),
+    ),
+)

@@ -1,0 +1,139 @@
+"""The engine document: refusals with path and remedy, identity, difference, activation between two inputs."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.config import (
+    DEFAULT_STRATEGY,
+    ConfigError,
+    canonical,
+    config_sha256,
+    default_config,
+    diff,
+    parse_config,
+)
+from engine.core.setup import Setup
+from engine.core.types import Verb
+from tests.core.worlds import LEDGER_ID, RULES, World, config
+
+BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "words"),
+    [
+        ([], "$", "JSON object"),
+        ({"bots": [BOT], "acount": {}}, "$.acount", "did you mean 'account'?"),
+        ({"bots": [BOT | {"sizng": {}}]}, "$.bots[0].sizng", "did you mean 'sizing'?"),
+        ({"bots": [BOT | {"sizing": {"kind": "fixed_notonal"}}]}, "$.bots[0].sizing.kind", "fixed_notional"),
+        ({"bots": [BOT], "account": {"limits": {"max_order_value": {"sof": 1}}}}, "$.account.limits.max_order_value.sof", "'soft'"),
+        ({"bots": [BOT], "account": {"limits": {"max_order_value": {"soft": 9, "hard": 1}}}}, "$.account.limits.max_order_value", "beyond"),
+        ({"bots": [BOT | {"exits": {"trailing": {"distanse_pct": 1}}}]}, "$.bots[0].exits.trailing.distanse_pct", "distance_pct"),
+        ({"bots": [BOT | {"strategy": DEFAULT_STRATEGY | {"entry_long": {"op": "gtt", "left": "close", "right": 1}}}]},
+         "$.bots[0].strategy.entry_long.op", "did you mean 'gt'?"),
+        ({"bots": [BOT | {"strategy": DEFAULT_STRATEGY | {"entry_short": {"op": "gt", "left": "close", "right": 1}}}]}, "$.bots[0]", "futures"),
+        ({"bots": [BOT, BOT]}, "$", "two bots are named 'a'"),
+        ({"bots": []}, "$.bots", "at least 1"),
+        ({"bots": [BOT | {"exits": {"stop_loss_pct": "NaN"}}]}, "$.bots[0].exits.stop_loss_pct", "finite"),
+        ({"bots": [BOT | {"sizing": {"value": "-1"}}]}, "$.bots[0].sizing.value", "greater than 0"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_with_its_path(document: Any, path: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(document)
+    assert caught.value.path == path
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_identity_is_the_meaning_not_the_spelling() -> None:
+    a = parse_config({"bots": [BOT | {"sizing": {"kind": "fixed_notional", "value": 100}}]})
+    b = parse_config({"bots": [BOT | {"sizing": {"value": "100.0", "kind": "fixed_notional"}}], "warmup_factor": 20})
+    c = parse_config({"bots": [BOT | {"sizing": {"kind": "fixed_notional", "value": 100.5}}]})
+    assert config_sha256(a) == config_sha256(b) != config_sha256(c)
+
+
+def test_the_canonical_document_reads_back_as_itself() -> None:
+    text = canonical(default_config())
+    assert canonical(parse_config(json.loads(text))) == text
+
+
+def test_a_typed_number_stays_what_was_typed() -> None:
+    assert parse_config({"bots": [BOT | {"exits": {"stop_loss_pct": 0.1}}]}).bots[0].exits.stop_loss_pct == D("0.1")
+
+
+def test_diff_names_bots_not_positions() -> None:
+    old = json.loads(canonical(parse_config({"bots": [BOT, BOT | {"name": "b"}]})))
+    new = json.loads(canonical(parse_config({"bots": [BOT | {"name": "b", "enabled": False}]})))
+    lines = diff(old, new)
+    assert "bots[b].enabled: True -> False" in lines
+    assert any(line.startswith("bots[a].name: removed") for line in lines)
+    assert diff(new, new) == ()
+
+
+def test_the_tighter_limit_wins() -> None:
+    conf = config(
+        account={"limits": {"max_order_value": {"soft": "80", "hard": "100"}}},
+        bot={"limits": {"max_order_value": {"hard": "50"}}},
+    )
+    limit = Setup(conf, LEDGER_ID, 1).bots[0].limits.max_order_value
+    assert (limit.soft, limit.hard) == (D(50), D(50))
+
+
+async def activation(world: World, document: dict[str, Any], version: int, sha256: str = "") -> tuple[bool, str]:
+    async def load(number: int) -> tuple[object, str]:
+        return document, sha256 or config_sha256(parse_config(document))
+
+    world.engine.load_config = load
+    answer, _ = await world.command(Verb.ACTIVATE_CONFIG, "test", version=version)
+    return answer
+
+
+async def test_activation_swaps_between_two_inputs_and_orders_name_their_version(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    await world.candle(99, 99, 98, 98)
+    document = json.loads(canonical(config(bot={"sizing": {"kind": "fixed_quantity", "value": "2"}})))
+    assert await activation(world, document, 2) == (True, "config 2 is active")
+    events = await world.candle(99, 102, 98, 101)
+    order = next(e for e in events if isinstance(e, ev.OrderSubmitted))
+    assert (order.config_version, order.quantity) == (2, D(2))
+    activated = [e for _, e in world.store.pairs if isinstance(e, ev.ConfigActivated)][-1]
+    assert activated.previous == 1 and "bots[probe].sizing.value: 1 -> 2" in activated.diff
+
+
+@pytest.mark.parametrize(
+    ("change", "sha256", "words"),
+    [
+        ({}, "0" * 64, "does not match its hash"),
+        ({"symbols": ["NOPE/USDT"]}, "", "does not offer NOPE/USDT"),
+        ({"strategy": DEFAULT_STRATEGY}, "", "are lacking"),
+        ({"nonsense": 1}, "0" * 64, "unknown key"),
+    ],
+)
+async def test_a_refused_activation_leaves_everything_as_it_was(
+    tmp_path: Path, change: dict[str, Any], sha256: str, words: str
+) -> None:
+    world = await World(tmp_path).open()
+    await world.candle(99, 99, 98, 98)
+    bot = {"name": "probe", "strategy": RULES} | change
+    done, text = await activation(world, {"schema": 1, "bots": [bot]}, 2, sha256)
+    assert not done and words in text
+    assert world.ledger.config_version == 1 and world.engine.setup.version == 1
+    assert isinstance(world.store.pairs[-1][1], ev.ConfigRejected)
+
+
+async def test_rollback_is_activating_the_version_before(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    await world.candle(99, 99, 98, 98)
+    first = json.loads(canonical(world.config))
+    second = json.loads(canonical(config(bot={"sizing": {"kind": "fixed_quantity", "value": "2"}})))
+    assert (await activation(world, second, 2))[0] and (await activation(world, first, 1))[0]
+    assert world.ledger.config_version == 1
+    events = await world.candle(99, 102, 98, 101)
+    assert [e.quantity for e in events if isinstance(e, ev.OrderSubmitted)] == [D(1)]

@@ -1,0 +1,111 @@
+"""Fixtures of the database tests: a home for a server of one's own, and programs that use it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from db import pgbin
+from db.embedded import EmbeddedServer, PgBinaries
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = """
+import sys
+from pathlib import Path
+from db.embedded import EmbeddedPostgresError, EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]))
+try:
+    server.start()
+except EmbeddedPostgresError as error:
+    print("REFUSED", type(error).__name__, error, flush=True)
+    sys.exit(3)
+print("READY", server.pid, flush=True)
+for line in sys.stdin:
+    print("CLOSED", server.close(), flush=True)
+"""
+
+
+class Client:
+    """A second program: a Python process that starts the server of `home` and closes it when told to."""
+
+    def __init__(self, home: Path, prefix: tuple[str, ...] = (), python: str = sys.executable) -> None:
+        self.process = subprocess.Popen(
+            [*prefix, python, "-c", CLIENT, str(home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=home.parent,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            start_new_session=True,
+        )
+
+    def line(self) -> list[str]:
+        """The words of the next line that the program prints; empty when it has ended."""
+        return _pipe(self.process.stdout).readline().split()
+
+    def close(self) -> bool:
+        """Let it close the server and end; did it stop the server?"""
+        said = self.process.communicate("close\n", timeout=120)[0].split()
+        assert said[-2] == "CLOSED"
+        return said[-1] == "True"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path for a server's home (it does not exist yet). Whatever still runs there afterwards is ended.
+
+    Not below tmp_path: other accounts must be able to enter its parent directory.
+    """
+    parent = Path(tempfile.mkdtemp(prefix="qs"))
+    parent.chmod(0o755)
+    try:
+        yield parent / "h"
+    finally:
+        for pid in pgbin.processes_using(parent / "h" / "pgdata"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(parent)
+
+
+@pytest.fixture
+def server(home: Path, pg_binaries: PgBinaries) -> Iterator[EmbeddedServer]:
+    """A started server of the test's own."""
+    with EmbeddedServer(home, pg_binaries) as started:
+        yield started
+
+
+@pytest.fixture
+def client() -> Iterator[Callable[..., Client]]:
+    """Start programs with `client(home)`; those that are left at the end are killed."""
+    started: list[Client] = []
+
+    def start(*args: object, **kwargs: object) -> Client:
+        started.append(Client(*args, **kwargs))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

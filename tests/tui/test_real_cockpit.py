@@ -1,0 +1,194 @@
+"""The real program in a pseudo-terminal: it paints, trades, stops by one key, stays stopped, and is re-armed with a reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tui.program import EAGER, Program, write_candles
+from tests.tui.terminal import CTRL_K, CTRL_Q, ENTER, ESCAPE, F9, Terminal
+
+CTRL_R = "\x12"
+LEDGER = "drill"
+
+
+def until(look: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """The first true answer of `look`."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if answer := look():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"{look} stayed false for {timeout_s} s")
+
+
+def quit_program(terminal: Terminal) -> int:
+    terminal.send(CTRL_Q)
+    terminal.wait_for("stop safely", 10)
+    terminal.send(ENTER)
+    assert terminal.process is not None
+    return terminal.process.wait(30)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    program = Program(tmp_path)
+    write_candles(tmp_path / "test_BTCUSDT_1m.csv", 3_000)
+    return program
+
+
+def replay(program: Program, *more: str) -> list[str]:
+    return ["--replay", str(program.home / "test_BTCUSDT_1m.csv"), "--ledger", LEDGER, *more]
+
+
+@pytest.mark.parametrize(("cols", "rows"), [(80, 24), (200, 50)])
+def test_the_kill_key_stops_and_a_restart_stays_stopped(program: Program, cols: int, rows: int) -> None:
+    program.run("run", "--headless", *replay(program, "--max-candles", "30"))
+    program.use_config(EAGER, LEDGER)
+    with Terminal(cols, rows) as terminal:
+        program.cockpit(terminal, *replay(program, "--speed", "12"))  # five seconds a bar: entries rest for long enough
+        terminal.wait_for("ACTIVE", 30)
+        until(lambda: entries(program, open_only=True), 60)
+        terminal.send(F9)
+        terminal.wait_for("entries are HELD", 5)
+        until(lambda: "HELD" in terminal.screen()[0], 5)
+        terminal.send(ENTER)
+        terminal.wait_for("HALTED", 10)
+        until(lambda: program.json("status", "--ledger", LEDGER)["state"] == "HALTED")
+        until(lambda: not entries(program, open_only=True), 10)
+        assert any(o["status"] == "CANCELED" for o in entries(program))
+        assert any("re-arm" in line for line in terminal.screen())
+        events = program.json("status", "--ledger", LEDGER)["orders_total"]
+        time.sleep(6)  # a bar and more: nothing that adds risk is sent
+        assert program.json("status", "--ledger", LEDGER)["orders_total"] == events
+        assert quit_program(terminal) == 0
+
+    with Terminal(cols, rows) as terminal:
+        program.cockpit(terminal, *replay(program, "--speed", "12"))
+        terminal.wait_for("HALTED", 30)
+        terminal.send(CTRL_R)
+        terminal.wait_for("Type RESUME", 5)
+        terminal.send("RESUME" + ENTER)
+        time.sleep(0.5)
+        terminal.send(ENTER)
+        terminal.wait_for("a reason is needed", 5)
+        assert program.json("status", "--ledger", LEDGER)["state"] == "HALTED"
+        terminal.send("looked at the feed" + ENTER)
+        terminal.wait_for("ACTIVE", 10)
+        until(lambda: program.json("status", "--ledger", LEDGER)["state"] == "ACTIVE")
+        assert quit_program(terminal) == 0
+    reasons = [
+        e
+        for e in program.run("events", "--ledger", LEDGER, "-n", "400", "--json").stdout.splitlines()
+        if "looked at" in e
+    ]
+    assert len(reasons) == 1
+
+
+def entries(program: Program, *, open_only: bool = False) -> list[dict[str, Any]]:
+    orders = program.json("status", "--ledger", LEDGER).get("orders", [])
+    return [o for o in orders if o["role"] == "ENTRY" and (o["is_open"] or not open_only)]
+
+
+def test_a_fresh_start_shows_a_simulated_market_that_moves(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with Terminal(80, 24) as terminal:
+        program.cockpit(terminal)
+        terminal.wait_for("SIMULATED", 20)
+        terminal.wait_for("ACTIVE", 30)
+        until(lambda: "candles" in "\n".join(terminal.screen()))
+        before = [line for line in terminal.screen() if "candles" in line]
+        until(lambda: [line for line in terminal.screen() if "candles" in line] not in (before, []))
+        assert quit_program(terminal) == 0
+    assert program.json("status")["running"] is False
+
+
+def test_ctrl_k_then_escape_releases(program: Program) -> None:
+    with Terminal(80, 24) as terminal:
+        program.cockpit(terminal, *replay(program, "--speed", "60"))
+        terminal.wait_for("ACTIVE", 30)
+        terminal.send(CTRL_K)
+        terminal.wait_for("entries are HELD", 5)
+        terminal.send(ESCAPE)
+        terminal.wait_for("entries are HELD", 5, gone=True)
+        until(lambda: "ACTIVE" in terminal.screen()[0], 10)
+        assert quit_program(terminal) == 0
+    assert program.json("status", "--ledger", LEDGER)["state"] == "ACTIVE"
+
+
+def test_a_closed_terminal_leaves_an_engine_that_obeys(program: Program) -> None:
+    with Terminal(80, 24) as terminal:
+        program.cockpit(terminal, *replay(program, "--speed", "60"))
+        terminal.wait_for("ACTIVE", 30)
+        process = terminal.process
+        assert process is not None
+        terminal.close_master()
+        time.sleep(1.5)
+        now = program.json("status", "--ledger", LEDGER)
+        assert now["running"] and process.poll() is None
+        program.run("halt", "--ledger", LEDGER, "--wait")
+        assert program.json("status", "--ledger", LEDGER)["state"] == "HALTED"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_kill_minus_nine_in_the_cockpit_changes_nothing(tmp_path: Path) -> None:
+    """A cockpit killed in the middle and resumed ends where a run without a screen and without a kill ends."""
+
+    def prepared(home: Path) -> Program:
+        home.mkdir()
+        program = Program(home)
+        write_candles(home / "test_BTCUSDT_1m.csv", 1_500)
+        program.run("run", "--headless", *replay(program, "--seed", "3", "--max-candles", "30"))
+        program.use_config(EAGER, LEDGER)
+        return program
+
+    whole = prepared(tmp_path / "whole")
+    expected = whole.json("run", "--headless", *replay(whole, "--seed", "3", "--until-end"))
+    program = prepared(tmp_path / "killed")
+    with Terminal(120, 40) as terminal:
+        program.cockpit(terminal, *replay(program, "--seed", "3", "--speed", "3000"))
+        until(lambda: program.json("status", "--ledger", LEDGER).get("trades_total", 0) >= 3, 40)
+        assert terminal.process is not None
+        terminal.process.kill()
+        terminal.process.wait(10)
+    before = program.json("status", "--ledger", LEDGER)
+    assert not before["running"]
+    with Terminal(120, 40) as terminal:
+        program.cockpit(terminal, *replay(program, "--seed", "3", "--speed", "0.01"))
+        until(lambda: program.json("status", "--ledger", LEDGER)["running"], 20)
+        after = until(lambda: (now := program.json("status", "--ledger", LEDGER))["seq"] >= before["seq"] and now, 20)
+        assert after["trades_total"] >= before["trades_total"] and after["orders"]
+        terminal.wait_for("equity", 10)
+        assert quit_program(terminal) == 0
+    resumed = program.json("run", "--headless", *replay(program, "--seed", "3", "--until-end"))
+    assert resumed == expected
+    assert program.run("audit", "verify", "--ledger", LEDGER).returncode == 0
+
+
+def test_a_second_cockpit_on_the_same_ledger_is_refused_in_one_line(program: Program) -> None:
+    with Terminal(80, 24) as first, Terminal(80, 24) as second:
+        program.cockpit(first, *replay(program, "--speed", "60"))
+        first.wait_for("ACTIVE", 30)
+        program.cockpit(second, *replay(program, "--speed", "60"))
+        assert second.process is not None
+        assert second.process.wait(30) == 5
+        second.wait_for("quantsail:", 5)
+        assert "Traceback" not in "\n".join(second.screen())
+        assert quit_program(first) == 0
+
+
+def test_a_bad_file_is_one_line_and_exit_4(program: Program) -> None:
+    bad = program.home / "test_ETHUSDT_1m.csv"
+    bad.write_text(f"time,open,high,low,close,volume\n{1_735_689_600_000},1,0.5,2,1,1\n")
+    with Terminal(80, 24) as terminal:
+        program.cockpit(terminal, "--replay", bad)
+        assert terminal.process is not None
+        assert terminal.process.wait(30) == 4
+        terminal.wait_for("row 1", 5)

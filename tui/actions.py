@@ -1,0 +1,237 @@
+"""The one registry of what a key can do. Bindings, palette, help screen and the documentation's table all come from it.
+
+An action belongs to a `target`: the app (works on every screen), a screen by its mode name, or "table" and "dialog",
+whose bindings live in the widget and are listed here so that help cannot forget them (a test compares the two).
+Danger levels are those of the design (cockpit.md): 0 navigation, 1 acknowledge, 2 one order, 3 kill, 4 typed word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from textual.binding import Binding
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is the id for keymaps and the method `action_<name>`; `keys` are Textual key names, the first one is shown."""
+
+    name: str
+    target: str
+    label: str
+    help: str
+    keys: tuple[str, ...]
+    danger: int = 0
+    priority: bool = False  # seen before the focused widget: works from inside inputs, dialogs and the palette
+    argument: str = ""
+
+    @property
+    def method(self) -> str:
+        """The Textual action string."""
+        return f"{self.name.split('.')[0]}({self.argument!r})" if self.argument else self.name
+
+    @property
+    def remappable(self) -> bool:
+        """The kill key is the same on every machine, for ever."""
+        return self.name != "kill"
+
+
+def _mode(number: str, name: str, label: str, help: str) -> Action:
+    return Action(name=f"screen.{name}", target="app", label=label, help=help, keys=(number,), argument=name)
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        name="kill",
+        target="app",
+        label="KILL",
+        help="Hold new entries at once; Enter or the key again halts, Esc releases, no answer becomes PAUSE",
+        keys=("f9", "ctrl+k", "K"),
+        danger=3,
+        priority=True,
+    ),
+    Action(
+        name="resume",
+        target="app",
+        label="re-arm",
+        help="Trade again after a stop: type RESUME and a reason, kept in the audit trail",
+        keys=("ctrl+r",),
+        danger=4,
+    ),
+    _mode("1", "dashboard", "dash", "Dashboard: positions, orders, equity, gates, events"),
+    _mode("3", "events", "events", "Events: everything that was decided, newest last"),
+    _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, last block"),
+    _mode("6", "configs", "configs", "Config versions: compare, activate, roll back"),
+    Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),
+    Action(name="focus_previous", target="app", label="panel back", help="Previous panel", keys=("shift+tab",)),
+    Action(
+        name="maximise", target="app", label="maximise", help="Give the panel the whole screen, and back", keys=("M",)
+    ),
+    Action(
+        name="freeze",
+        target="app",
+        label="freeze",
+        help="Pause repainting the panels; the engine goes on, and the first line stays alive",
+        keys=("p",),
+    ),
+    Action(
+        name="replay_toggle",
+        target="app",
+        label="play/pause",
+        help="Pause or resume a recorded or simulated feed",
+        keys=("space",),
+    ),
+    Action(
+        name="replay_slower", target="app", label="slower", help="Halve the replay's speed", keys=("less_than_sign",)
+    ),
+    Action(
+        name="replay_faster",
+        target="app",
+        label="faster",
+        help="Double the replay's speed, up to max",
+        keys=("greater_than_sign",),
+    ),
+    Action(
+        name="theme",
+        target="app",
+        label="theme",
+        help="Next theme: dark, light, high-contrast, mono, classic",
+        keys=("t",),
+    ),
+    Action(
+        name="command_palette",
+        target="app",
+        label="palette",
+        help="Find an action by name",
+        keys=("colon", "ctrl+p"),
+    ),
+    Action(name="help", target="app", label="help", help="Show all keys", keys=("question_mark",)),
+    Action(
+        name="quit",
+        target="app",
+        label="quit",
+        help="Ask, then stop safely: state saved, protective orders kept",
+        keys=("ctrl+q",),
+        danger=1,
+        priority=True,
+    ),
+    Action(name="down", target="table", label="down", help="Next row", keys=("j", "down")),
+    Action(name="up", target="table", label="up", help="Previous row", keys=("k", "up")),
+    Action(name="first", target="table", label="first", help="First row", keys=("g", "home")),
+    Action(name="last", target="table", label="last", help="Last row; events follow again", keys=("G", "end")),
+    Action(name="half_down", target="table", label="half page", help="Half a page down", keys=("ctrl+d",)),
+    Action(name="half_up", target="table", label="half page", help="Half a page up", keys=("ctrl+u",)),
+    Action(name="page_down", target="table", label="page", help="A page down", keys=("pagedown",)),
+    Action(name="page_up", target="table", label="page", help="A page up", keys=("pageup",)),
+    Action(name="select", target="table", label="detail", help="Show everything known about the row", keys=("enter",)),
+    Action(name="sort", target="table", label="sort", help="Sort by the next column, then as they came", keys=("s",)),
+    Action(
+        name="orders",
+        target="dashboard",
+        label="orders",
+        help="On a small screen: orders in the place of equity, and back",
+        keys=("o",),
+    ),
+    Action(
+        name="activate",
+        target="configs",
+        label="activate",
+        help="Activate the version under the cursor: type its number and a reason",
+        keys=("A",),
+        danger=4,
+    ),
+    Action(
+        name="previous_version",
+        target="configs",
+        label="previous",
+        help="Roll back: select the version that was active before this one, then A",
+        keys=("B",),
+    ),
+    Action(name="new_config", target="configs", label="new", help="How to add a version", keys=("n",)),
+    Action(name="reload", target="configs", label="reload", help="Read the list again", keys=("r",)),
+)
+
+TARGETS = {
+    "app": "Everywhere",
+    "table": "In a table",
+    "dashboard": "On the dashboard",
+    "configs": "On the configs screen",
+}
+DANGER_WORDS = ("", "", "asks", "holds at once, then asks", "asks for a typed word and a reason")
+
+_KEY_NAMES = {
+    "question_mark": "?",
+    "colon": ":",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "space": "Space",
+    "enter": "Enter",
+    "escape": "Esc",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "home": "Home",
+    "end": "End",
+    "up": "Up",
+    "down": "Down",
+    "pagedown": "PgDn",
+    "pageup": "PgUp",
+}
+
+
+def key_name(key: str) -> str:
+    """A Textual key name as people write it: "ctrl+k" -> "Ctrl+K", "f9" -> "F9", single letters as typed."""
+    if key in _KEY_NAMES:
+        return _KEY_NAMES[key]
+    if len(key) == 1:
+        return key
+    return "+".join(
+        part.upper() if len(part) <= 3 and part[-1].isdigit() else part.capitalize() for part in key.split("+")
+    )
+
+
+def actions_of(target: str) -> list[Action]:
+    """The actions of a target, in the registry's order."""
+    return [action for action in ACTIONS if action.target == target]
+
+
+def find(name: str) -> Action:
+    """The action with this name. Raises LookupError when there is none."""
+    for action in ACTIONS:
+        if action.name == name:
+            return action
+    raise LookupError(f"no action {name!r}; the names are in tui.actions.ACTIONS")
+
+
+def bindings(target: str) -> list[Binding]:
+    """Textual bindings of a target. The binding's id is the action's name, so that a keymap can remap it."""
+    return [
+        Binding(
+            ",".join(action.keys),
+            action.method,
+            action.label,
+            show=False,
+            priority=action.priority,
+            id=action.name if action.remappable else None,
+            tooltip=action.help,
+        )
+        for action in actions_of(target)
+    ]
+
+
+def help_rows(targets: Iterable[str] = TARGETS) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Sections for the help screen: (heading, [(keys, help)])."""
+    return [(TARGETS[target], [(keys_of(a), a.help) for a in actions_of(target)]) for target in targets]
+
+
+def keys_of(action: Action) -> str:
+    return " ".join(key_name(key) for key in action.keys)
+
+
+def actions_markdown() -> str:
+    """The documentation's table of keys, one row an action."""
+    lines = ["| keys | where | what | before it acts |", "|---|---|---|---|"]
+    for target, where in TARGETS.items():
+        for action in actions_of(target):
+            keys = " ".join(f"`{key_name(key)}`" for key in action.keys)
+            lines.append(f"| {keys} | {where.lower()} | {action.help} | {DANGER_WORDS[action.danger] or '-'} |")
+    return "\n".join(lines) + "\n"

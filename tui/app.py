@@ -1,0 +1,394 @@
+"""The cockpit: a Textual app that looks at an engine through `EngineClient` and never runs a part of it.
+
+The engine lives on its own thread (decisions.md 19). Four times a second the app reads the newest snapshot and repaints
+what changed; it never waits for the engine, the database or the network. Whatever happens to the screen, the engine goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.worker import Worker
+
+from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome, ReplayView
+from engine.core.text import safe_text
+from engine.core.types import Verb
+from tui import crash
+from tui.actions import bindings
+from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
+from tui.screens.dashboard import DashboardScreen
+from tui.screens.dialog import DetailDialog, Dialog
+from tui.screens.kill import KillDialog, PanicKey, Pressed
+from tui.screens.palette import Palette
+from tui.theme import THEMES
+from tui.viewmodel import Frame
+from tui.widgets.logbook import LogBook
+
+REFRESH_S = 0.25
+#: Events are read at most this often, the equity curve at most that often: 7 kB a repaint each at 200x50.
+LOG_S, CURVE_S = 1.0, 2.0
+#: A screen error stays in the banner this long after it was last seen.
+PROBLEM_SHOWN_S = 60.0
+#: An answer of the engine is looked for this soon after a command, and at every refresh.
+ANSWER_POLL_S = 0.05
+#: Results of `run()`, and the process's exit codes when the caller passes them on.
+RETURN_STOPPED = 0
+RETURN_TERMINAL_LOST = 129
+SLOWEST, FASTEST = 0.125, 100_000.0
+
+
+def _events() -> Screen[Any]:
+    from tui.screens.events import EventsScreen
+
+    return EventsScreen()
+
+
+def _gates() -> Screen[Any]:
+    from tui.screens.gates import GatesScreen
+
+    return GatesScreen()
+
+
+def _configs() -> Screen[Any]:
+    from tui.screens.configs import ConfigsScreen
+
+    return ConfigsScreen()
+
+
+class CockpitApp(crash.CockpitApp[int]):
+    """The screen of one engine. `run()` returns RETURN_STOPPED or RETURN_TERMINAL_LOST, or None after a screen error.
+
+    `client` is the only door to the engine. `actor` is whom the audit trail names. `clock` is monotonic seconds, the same
+    clock as the snapshot's `*_mono` fields. With `read_only` every command is refused, the kill key's too.
+    """
+
+    TITLE = "quantsail"
+    # A bare name would be looked for beside the file of a subclass.
+    CSS_PATH = str(Path(__file__).with_name("cockpit.tcss"))
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "dashboard": DashboardScreen,
+        "events": _events,
+        "gates": _gates,
+        "configs": _configs,
+    }
+    DEFAULT_MODE = "dashboard"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-tiny"),
+        (LEAST_WIDTH, "-w80"),
+        (120, "-w120"),
+        (180, "-w200"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-h24"), (36, "-h40")]
+    NOTIFICATION_TIMEOUT = 4
+
+    def __init__(
+        self,
+        client: EngineClient,
+        *,
+        crash_log: Path | None,
+        read_only: bool = False,
+        actor: str = "cockpit",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(crash_log=crash_log)
+        self.client = client
+        self.read_only = read_only
+        self.actor = actor
+        self.clock = clock
+        self.animation_level = "none"
+        self.log_book = LogBook()
+        self.curve: Sequence[EquityPoint] = ()
+        self.problem = ""
+        self._problem_mono = 0.0
+        self._frozen_since: float | None = None
+        self._log_mono = self._curve_mono = float("-inf")
+        self._curve_seq = -1
+        self._speed_asked: tuple[float, float | None] | None = None
+        self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
+        self._kill_dialog: KillDialog | None = None
+        self._panic = PanicKey(clock, self._kill_submit)
+        self.frame = self._look()
+
+    def on_mount(self) -> None:
+        self.set_interval(REFRESH_S, self.tick)
+
+    # -- looking at the engine ---------------------------------------------------------------------------------------
+
+    def _look(self) -> Frame:
+        return Frame(
+            snapshot=self.client.snapshot(),
+            mono=self.clock(),
+            progress=self.client.progress(),
+            problem=self.problem,
+            frozen_since=self._frozen_since,
+            read_only=self.read_only,
+        )
+
+    def tick(self) -> None:
+        """One repaint: what is equal to what is shown costs a comparison and writes nothing."""
+        self._panic.beat()
+        try:
+            self._refresh()
+        except Exception as error:
+            # As in CockpitScreen.show: an answer or a view that we cannot handle is said, and the keys go on working.
+            self.report(error)
+
+    def _refresh(self) -> None:
+        self._poll_answers()
+        if self.problem and self.clock() - self._problem_mono > PROBLEM_SHOWN_S:
+            self.problem = ""
+        self.frame = frame = self._look()
+        if frame.snapshot is not None:
+            self._read_slowly(frame.mono, frame.snapshot.seq)
+        pressed = self._panic.leftover()
+        if pressed is not None:
+            self._pressed_before(pressed)
+        for screen in self.screen_stack:
+            if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
+                screen.show(frame)
+
+    def _read_slowly(self, mono: float, seq: int) -> None:
+        """Events and curve: whole panels are painted anew with them, so that they come less often than ticks."""
+        if seq != self.log_book.seq and mono - self._log_mono >= LOG_S:
+            self._log_mono = mono
+            self.log_book.read(self.client, seq)
+        if seq != self._curve_seq and mono - self._curve_mono >= CURVE_S:
+            self._curve_mono, self._curve_seq = mono, seq
+            self.curve = self.client.equity()
+
+    def report(self, error: Exception) -> None:
+        """Show an error of the screen in the banner, once, and log it without values."""
+        problem = crash.where(error)
+        self._problem_mono = self.clock()
+        if problem != self.problem:
+            self.problem = problem
+            if self.crash_log is not None:
+                crash.write_crash_log(self.crash_log, error)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        error = event.worker.error
+        if isinstance(error, Exception):
+            self.report(error)
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    def may_command(self) -> bool:
+        """Whether commands may be given from here; says so if not."""
+        if self.read_only:
+            self.toast("read-only: this cockpit gives no commands; start it without --read-only", failed=True)
+        return not self.read_only
+
+    def ask(self, verb: Verb, answered: Callable[[Outcome], None], *, reason: str = "", version: int = 0) -> None:
+        """Submit a command; `answered` is called on the UI loop with the engine's answer, or with why there is none."""
+        if not self.may_command():
+            answered(Outcome(False, "read-only"))
+            return
+        policy = "keep_with_exits" if verb is Verb.HALT else ""
+        future = self.client.submit(verb, actor=self.actor, reason=reason, version=version, policy=policy)
+        self._await(future, lambda done: answered(_outcome(done)))
+
+    def ask_configs(self, listed: Callable[[Sequence[ConfigLine], str], None]) -> None:
+        """Ask for the list of config versions; `listed` gets it, or an empty one and the problem."""
+
+        def arrived(done: Future[Any]) -> None:
+            error = done.exception()
+            listed((), _words(error)) if error is not None else listed(done.result(), "")
+
+        self._await(self.client.configs(), arrived)
+
+    def _await(self, future: Future[Any], arrived: Callable[[Future[Any]], None]) -> None:
+        # Polled on this loop: a callback of the engine's thread must not touch a widget.
+        self._pending.append((future, arrived))
+        self.set_timer(ANSWER_POLL_S, self._poll_answers)
+
+    def _poll_answers(self) -> None:
+        done = [entry for entry in self._pending if entry[0].done()]
+        self._pending = [entry for entry in self._pending if not entry[0].done()]
+        for future, arrived in done:
+            arrived(future)
+
+    def toast(self, text: str, *, failed: bool = False) -> None:
+        """A short word about the operator's own action."""
+        self.notify(safe_text(text, 300), severity="warning" if failed else "information", markup=False)
+
+    def _told(self, outcome: Outcome) -> None:
+        self.toast(outcome.text if outcome.done else f"REFUSED: {outcome.text}", failed=not outcome.done)
+
+    # -- kill --------------------------------------------------------------------------------------------------------
+
+    def panic_key(self, key: str) -> None:
+        """Called by the driver's input thread for every F9 and Ctrl+K; acts only when this loop is blocked."""
+        if not self.read_only:
+            self._panic.press()
+
+    def _kill_submit(self, verb: Verb) -> None:
+        """Any thread, no waiting, no answer needed."""
+        self.client.submit(verb, actor=self.actor, reason="kill key, cockpit not responding")
+
+    def action_kill(self) -> None:
+        """First press: hold at once, then ask. Second press: halt."""
+        if not self.may_command():
+            return
+        pressed = self._panic.taken()
+        if pressed is not None:
+            self._pressed_before(pressed)
+        elif self._kill_dialog is not None:
+            self._kill_dialog.settle(Verb.HALT)
+        else:
+            self.ask(Verb.HOLD, self._held, reason="kill key")
+            self._open_kill_dialog(self.clock())
+
+    def _held(self, outcome: Outcome) -> None:
+        if not outcome.done:
+            self._told(outcome)
+
+    def _pressed_before(self, pressed: Pressed) -> None:
+        """A press that the input thread has acted upon: show it, do not do it again."""
+        if pressed.verb is Verb.HOLD:
+            if self._kill_dialog is None:
+                self._open_kill_dialog(pressed.mono)
+        else:
+            if self._kill_dialog is not None:
+                self._kill_dialog.close_answered(Verb.HALT)
+                self._kill_dialog = None
+            self.toast("HALT was given by the key while the screen did not respond", failed=True)
+
+    def _open_kill_dialog(self, pressed_mono: float) -> None:
+        self._kill_dialog = KillDialog(self._look(), pressed_mono, self._decided)
+        self.push_screen(self._kill_dialog)
+
+    def _decided(self, verb: Verb) -> None:
+        self._kill_dialog = None
+        reason = {
+            Verb.HALT: "kill key",
+            Verb.PAUSE: "the kill dialog was not answered",
+            Verb.RELEASE: "released in the kill dialog",
+        }[verb]
+        self.ask(verb, self._told, reason=reason)
+
+    # -- leaving -----------------------------------------------------------------------------------------------------
+
+    def terminal_lost(self) -> None:
+        """Nobody sees this screen any more: it ends, the engine goes on. A hold without an answer becomes PAUSE."""
+        self._leave(RETURN_TERMINAL_LOST)
+
+    def _leave(self, code: int) -> None:
+        if self._kill_dialog is not None:
+            self._kill_dialog.close_answered(Verb.PAUSE)
+            self._decided(Verb.PAUSE)
+        self.exit(code, return_code=code)
+
+    async def action_quit(self) -> None:
+        """Ask; a second Ctrl+Q is the answer."""
+        from tui.screens.plain import QuitDialog
+
+        if isinstance(self.screen, QuitDialog):
+            self.screen.action_stop()
+        else:
+            self.push_screen(QuitDialog(self._look()), self._quit_answered)
+
+    def _quit_answered(self, stop: bool | None) -> None:
+        if stop:
+            self._leave(RETURN_STOPPED)
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def action_screen(self, name: str) -> None:
+        if name != self.current_mode:
+            self.switch_mode(name)
+
+    def action_resume(self) -> None:
+        from tui.screens.typed import ResumeDialog
+
+        snapshot = self.client.snapshot()
+        if snapshot is not None and snapshot.state == "ACTIVE" and not snapshot.held:
+            self.toast("trading is ACTIVE already", failed=True)
+        elif self.may_command() and not isinstance(self.screen, Dialog):
+            self.push_screen(ResumeDialog(self._look()))
+
+    def action_help(self) -> None:
+        from tui.screens.plain import HelpDialog
+
+        self.push_screen(HelpDialog())
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette | Dialog):
+            self.push_screen(Palette())
+
+    def show_detail(self, heading: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Open the detail dialog over the screen."""
+        self.push_screen(DetailDialog(heading, rows))
+
+    def action_freeze(self) -> None:
+        self._frozen_since = self.clock() if self._frozen_since is None else None
+        self.tick()
+
+    def action_maximise(self) -> None:
+        screen = self.screen
+        if screen.maximized is not None:
+            screen.minimize()
+        elif screen.focused is not None:
+            screen.maximize(screen.focused, container=False)
+
+    def action_theme(self) -> None:
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
+        self.toast(f"theme {self.theme}")
+
+    def action_replay_toggle(self) -> None:
+        replay = self._replay()
+        if replay is None:
+            return
+        if replay.state == "ended":
+            self.toast("the data has ended", failed=True)
+        elif self.may_command():
+            self.client.replay("resume" if replay.state == "paused" else "pause")
+
+    def action_replay_slower(self) -> None:
+        self._change_speed(0.5)
+
+    def action_replay_faster(self) -> None:
+        self._change_speed(2.0)
+
+    def _change_speed(self, factor: float) -> None:
+        replay = self._replay()
+        if replay is None or not self.may_command():
+            return
+        asked_at, speed = self._speed_asked or (float("-inf"), None)
+        if self.clock() - asked_at > 1.0:  # the snapshot lags behind fast keys
+            speed = replay.speed
+        speed = faster(speed, factor)
+        self._speed_asked = (self.clock(), speed)
+        self.client.replay("speed", speed)
+        self.toast(f"replay speed {'max' if speed is None else f'x{speed:g}'}")
+
+    def _replay(self) -> ReplayView | None:
+        snapshot = self.client.snapshot()
+        if snapshot is None or snapshot.replay is None:
+            self.toast("this feed is live: it has no speed", failed=True)
+            return None
+        return snapshot.replay
+
+
+def faster(speed: float | None, factor: float) -> float | None:
+    """The next replay speed, data seconds a second; None is max, and one step slower than max is FASTEST."""
+    if speed is None:
+        return None if factor > 1 else FASTEST
+    wanted = speed * factor
+    return None if wanted > FASTEST else max(SLOWEST, wanted)
+
+
+def _outcome(done: Future[Any]) -> Outcome:
+    error = done.exception()
+    return Outcome(False, _words(error)) if error is not None else done.result()
+
+
+def _words(error: BaseException) -> str:
+    return safe_text(f"{error}" or type(error).__name__, 200)

@@ -1,0 +1,123 @@
+"""What every screen of the cockpit has in common: fixed lines, a body, and a word when there is no room or no engine yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widget import Widget
+
+from engine.core.text import safe_text
+from tui.actions import find, key_name
+from tui.viewmodel import Frame, Line, Span, state_word
+from tui.widgets.line import BannerLine, FrameLine, KeyBar, ReplayLine, SpanBlock, StatusLine
+from tui.widgets.panels import Panel
+
+if TYPE_CHECKING:
+    from tui.app import CockpitApp
+
+LEAST_WIDTH, LEAST_HEIGHT = 80, 20
+
+
+class CockpitScreen(Screen[None]):
+    """A mode of the cockpit. Subclasses give `target` (their actions), `body`, and `paint`."""
+
+    target: ClassVar[str] = ""
+    _shown: tuple[object, ...] = ()
+    ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar"
+
+    @property
+    def cockpit(self) -> CockpitApp:
+        return cast("CockpitApp", self.app)
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the fixed lines."""
+        return ()
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine()
+        yield BannerLine()
+        with Container(id="body"):
+            yield from self.body()
+        yield SpanBlock(id="starting")
+        yield SpanBlock(id="too-small")
+        yield ReplayLine()
+        yield KeyBar(self.target)
+
+    def on_mount(self) -> None:
+        self.show(self.cockpit.frame)
+
+    def on_screen_resume(self) -> None:
+        self._shown = ()
+        self.show(self.cockpit.frame)
+
+    def on_resize(self) -> None:
+        # The lines are cut to the width, so that a new width is news even when nothing else is.
+        self.call_after_refresh(self.show, self.cockpit.frame)
+
+    def show(self, frame: Frame) -> None:
+        """Bring everything up to date. A picture that cannot be drawn must not end the screen: F9 lives here."""
+        try:
+            self._show(frame)
+        except Exception as error:
+            self.cockpit.report(error)
+
+    def _show(self, frame: Frame) -> None:
+        news = _news(frame, self.size)
+        if (
+            news != self._shown
+        ):  # four looks a second find mostly nothing: the fixed lines are composed when they may differ
+            self._show_lines(frame)
+            self._shown = news
+        if frame.snapshot is not None and frame.frozen_since is None:
+            self.paint(frame)
+
+    def _show_lines(self, frame: Frame) -> None:
+        for line in self.query(FrameLine):
+            line.show(frame)
+        self.query_one("#too-small", SpanBlock).set_lines(too_small(frame, self.size.width, self.size.height))
+        starting = frame.snapshot is None
+        if self.has_class("-starting") != starting:
+            self.set_class(starting, "-starting")
+        if starting:
+            self.query_one("#starting", SpanBlock).set_lines(starting_lines(frame))
+
+    def paint(self, frame: Frame) -> None:
+        """Bring the panels up to date; `frame.snapshot` is there."""
+
+    def on_panel_opened(self, event: Panel.Opened) -> None:
+        event.stop()
+        self.cockpit.show_detail(event.heading, event.rows)
+
+
+def _news(frame: Frame, size: Size) -> tuple[object, ...]:
+    """What a screen depends on: the picture, the second (ages are in seconds), the words beside it, the room for it."""
+    number = None if frame.snapshot is None else frame.snapshot.number
+    return (number, int(frame.mono), frame.progress, frame.problem, frame.frozen_since, frame.read_only, size)
+
+
+def starting_lines(frame: Frame) -> list[Line]:
+    doing = safe_text(frame.progress, 200) or "starting"
+    return [
+        [Span("quantsail", "strong")],
+        [],
+        [Span("The engine is starting: "), Span(doing, "warn")],
+        [Span("Screens fill when it reports. Ctrl+Q leaves.", "dim")],
+    ]
+
+
+def too_small(frame: Frame, width: int, height: int) -> list[Line]:
+    """What a screen without room still shows: mode, state, the kill key."""
+    kill = key_name(find("kill").keys[0])
+    snapshot = frame.snapshot
+    word = f"{safe_text(snapshot.mode, 8)} {state_word(frame, snapshot)}" if snapshot is not None else "STARTING"
+    return [
+        [Span(word, "strong")],
+        [Span(f"{kill} KILL", "error")],
+        [Span(f"need {LEAST_WIDTH}x{LEAST_HEIGHT}", "dim")],
+        [Span(f"this is {width}x{height}", "dim")],
+    ]

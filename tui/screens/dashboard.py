@@ -1,0 +1,46 @@
+"""Screen 1: positions, orders, equity, gates, events; what fits at 80x24, 120x40 and 200x60 is decided in cockpit.tcss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from tui.actions import bindings
+from tui.screens.base import CockpitScreen
+from tui.viewmodel import Frame
+from tui.widgets.equity import DrawdownPanel, EquityPanel
+from tui.widgets.panels import EventsPanel, GatesPanel, OrdersPanel, PositionsPanel
+
+
+class DashboardScreen(CockpitScreen):
+    target = "dashboard"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
+
+    def body(self) -> Iterable[Widget]:
+        with Vertical(id="left"):
+            yield PositionsPanel(id="positions")
+            yield OrdersPanel(id="orders")
+            yield EquityPanel(id="equity")
+            yield DrawdownPanel(id="drawdown")
+        with Vertical(id="right"):
+            yield GatesPanel(id="gates")
+            yield EventsPanel(id="events")
+
+    def paint(self, frame: Frame) -> None:
+        snapshot = frame.snapshot
+        if snapshot is None:
+            return
+        self.query_one(PositionsPanel).paint(snapshot)
+        self.query_one(OrdersPanel).paint(snapshot)
+        self.query_one(GatesPanel).paint(snapshot)
+        self.query_one(EventsPanel).paint(self.cockpit.log_book)
+        self.query_one(EquityPanel).paint(self.cockpit.curve, snapshot)
+        self.query_one(DrawdownPanel).paint(self.cockpit.curve)
+
+    def action_orders(self) -> None:
+        """On a small screen equity and orders share a place."""
+        self.toggle_class("-orders")

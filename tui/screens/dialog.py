@@ -1,0 +1,101 @@
+"""Dialogs: the status line stays above them, outside text is never markup, and Esc always leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.core.text import safe_text
+from tui.viewmodel import Frame, Line, Span
+from tui.widgets.line import SpanBlock, StatusLine
+
+if TYPE_CHECKING:
+    from tui.app import CockpitApp
+
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result], Generic[Result]):
+    """A box over the dimmed screen. Subclasses give `heading` and `body`; `show` is called with every frame."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Back")]
+    heading: str = ""
+    severity: str = ""  # "-danger" paints the frame of the box
+
+    @property
+    def cockpit(self) -> CockpitApp:
+        return cast("CockpitApp", self.app)
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets inside the box."""
+        return ()
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine()
+        with Vertical(classes=f"box {self.severity}") as box:
+            box.border_title = Text(safe_text(self.heading, 100))
+            yield from self.body()
+
+    def on_mount(self) -> None:
+        self.show(self.cockpit.frame)
+
+    def show(self, frame: Frame) -> None:
+        self.query_one(StatusLine).show(frame)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+def prose(text: str, classes: str = "") -> Static:
+    """A wrapping paragraph; markup in it is shown, not obeyed."""
+    return Static(Text(safe_text(text, 1_000)), classes=f"prose {classes}", markup=False)
+
+
+def keys_line(*pairs: tuple[str, str]) -> SpanBlock:
+    """A row of "KEY what it does"."""
+    line: Line = []
+    for key, what in pairs:
+        line += [Span(f" {key} ", "badge-info"), Span(f" {what}   ")]
+    return SpanBlock([line], classes="keys")
+
+
+class Scroll(VerticalScroll):
+    """A scrolling part of a dialog, with the tables' keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("j", "scroll_down", "Down"),
+        ("k", "scroll_up", "Up"),
+        ("g", "scroll_home", "First"),
+        ("G", "scroll_end", "Last"),
+        ("ctrl+d", "page_down", "Page down"),
+        ("ctrl+u", "page_up", "Page up"),
+    ]
+
+
+class DetailDialog(Dialog[None]):
+    """Everything known about one row: (field, value) pairs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("enter", "leave", "Back"), ("q", "leave", "Back")]
+
+    def __init__(self, heading: str, rows: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        self.heading = heading
+        self._rows = list(rows)
+
+    def body(self) -> Iterable[Widget]:
+        wide = max((len(name) for name, _ in self._rows), default=0)
+        text = Text()
+        for name, value in self._rows:
+            text.append(f"{name:<{wide}}  ", "dim")
+            text.append(f"{safe_text(value, 1_000)}\n")
+        text.right_crop(1)
+        yield Scroll(Static(text, markup=False))
+        yield keys_line(("Esc", "back"), ("j k", "scroll"))

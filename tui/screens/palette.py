@@ -1,0 +1,61 @@
+"""The palette: every action of the registry by name, under a status line that stays alive."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.app import ComposeResult
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+
+from tui.actions import Action, actions_of, keys_of
+from tui.viewmodel import Frame
+from tui.widgets.line import StatusLine
+
+if TYPE_CHECKING:
+    from tui.app import CockpitApp
+
+
+class ActionProvider(Provider):
+    """What can be done here: the app's actions and those of the screen below."""
+
+    def _actions(self) -> Iterable[Action]:
+        target = str(getattr(self.screen, "target", ""))
+        return [a for a in [*actions_of(target), *actions_of("app")] if a.name != "command_palette"]
+
+    async def discover(self) -> Hits:
+        for action in self._actions():
+            yield DiscoveryHit(title(action), self._run(action), help=action.help)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action in self._actions():
+            score = matcher.match(f"{title(action)} {action.help}")
+            if score > 0:
+                yield Hit(score, matcher.highlight(title(action)), self._run(action), help=action.help)
+
+    def _run(self, action: Action) -> partial[Coroutine[Any, Any, bool]]:
+        namespace = self.app if action.target == "app" else self.screen
+        return partial(self.app.run_action, action.method, namespace)
+
+
+def title(action: Action) -> str:
+    return f"{action.label} ({keys_of(action)})"
+
+
+class Palette(CommandPalette):
+    """Textual's palette with our provider and our first line."""
+
+    def __init__(self) -> None:
+        super().__init__(providers=[ActionProvider])
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine()
+        yield from super().compose()
+
+    def on_mount(self) -> None:
+        self.show(cast("CockpitApp", self.app).frame)
+
+    def show(self, frame: Frame) -> None:
+        self.query_one(StatusLine).show(frame)

@@ -1,0 +1,369 @@
+"""What the fixed lines say, as pure functions of one `Frame`: status line, banners, replay line, kill plan.
+
+A line is a list of spans (text, style name); the names are those of `tui/widgets/line.py`. Nothing here reads a clock,
+a terminal or the engine, so that every word on the screen can be tested without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from engine.client import OrderView, PositionView, Snapshot
+from engine.core.text import safe_text
+from engine.core.types import SECOND_US, ZERO
+from tui.glyphs import delta, fmt_age_us, fmt_clock, fmt_money
+
+#: An engine whose last beat is older has hung, as far as the operator is concerned.
+STUCK_AFTER_S = 3.0
+#: Upper ends of what "lag" can say: a number that trembles at every repaint is noise, and costs bytes.
+LAG_STEPS_MS = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+LAG_WARN_MS = 100
+FEED_WARN_S = 60.0
+DATABASE_WARN_MS = 100
+
+SEPARATOR = " │ "
+
+
+class Span(NamedTuple):
+    text: str
+    style: str = ""
+
+
+Line = list[Span]
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one repaint may look at. `mono` is time.monotonic seconds; `*_since` are too, None when not so."""
+
+    snapshot: Snapshot | None
+    mono: float
+    progress: str = ""
+    problem: str = ""
+    frozen_since: float | None = None
+    read_only: bool = False
+
+
+class Banner(NamedTuple):
+    """`severity` is CRIT, WARN or INFO: the word is shown, the colour only helps."""
+
+    severity: str
+    text: str
+
+
+_RANK = {"CRIT": 0, "WARN": 1, "INFO": 2}
+
+
+# -- the status line -------------------------------------------------------------------------------------------------------
+
+
+class _Piece(NamedTuple):
+    group: int
+    must: bool
+    spans: Line
+
+
+def status_line(frame: Frame, width: int) -> Line:
+    """Row 0 in at most `width` columns: what must be there, then from left to right whatever still fits."""
+    snapshot = frame.snapshot
+    if snapshot is None:
+        return _starting(frame, width)
+    pieces = _pieces(frame, snapshot)
+    chosen = [piece.must for piece in pieces]
+    for at, piece in enumerate(pieces):
+        if piece.must:
+            continue
+        chosen[at] = True
+        if _width(pieces, chosen) > width:
+            chosen[at] = False
+            break  # cut from the right: what comes later has to wait, even if it is short
+    return _join(pieces, chosen)
+
+
+def _starting(frame: Frame, width: int) -> Line:
+    word = safe_text(frame.progress, max(16, width - 30)) or "starting"
+    return [Span(" STARTING ", "badge-info"), Span(f" {word}")]
+
+
+def _pieces(frame: Frame, snapshot: Snapshot) -> list[_Piece]:
+    pieces = [_Piece(0, True, [_mode(snapshot)]), _Piece(0, True, [_state(frame, snapshot)])]
+    equity = fmt_money(snapshot.equity, 2)
+    pieces.append(
+        _Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])
+    )
+    fall = Span(f"-{abs(snapshot.drawdown_pct):.1f}%", "down" if snapshot.drawdown_pct > ZERO else "")
+    pieces.append(_Piece(0, True, [Span("dd ", "dim"), fall]))
+    pieces.append(_Piece(0, False, [Span("pos ", "dim"), Span(str(len(snapshot.positions)))]))
+    pieces.append(_Piece(0, False, [Span("ord ", "dim"), Span(str(sum(o.is_open for o in snapshot.orders)))]))
+    health = sorted(_health(frame, snapshot), key=lambda h: h[0])
+    pieces.extend(_Piece(1, at == 0, spans) for at, (_rank, spans) in enumerate(health))
+    version = f"v{snapshot.config_version}" if snapshot.config_version else "none"
+    pieces.append(_Piece(2, False, [Span("cfg ", "dim"), Span(version)]))
+    pieces.append(_Piece(3, False, [Span(f"{fmt_clock(snapshot.now)}", "dim")]))
+    if snapshot.positions:
+        pieces.append(_Piece(4, False, [Span("uP&L ", "dim"), change(snapshot.unrealized_pnl)]))
+    return pieces
+
+
+def _mode(snapshot: Snapshot) -> Span:
+    mode = safe_text(snapshot.mode, 8)
+    return Span(f" {mode} ", {"LIVE": "badge-error", "PAPER": "badge-paper"}.get(mode, "badge-info"))
+
+
+def state_word(frame: Frame, snapshot: Snapshot) -> str:
+    """The state as shown: STUCK and its age before all, HELD in the place of what it stops."""
+    silent = frame.mono - snapshot.beat_mono
+    if silent > STUCK_AFTER_S:
+        return f"STUCK {fmt_age_us(int(silent) * SECOND_US)}"
+    if snapshot.held and snapshot.state in ("ACTIVE", "PAUSED"):
+        return "HELD"
+    return safe_text(snapshot.state, 10)
+
+
+def _state(frame: Frame, snapshot: Snapshot) -> Span:
+    word = state_word(frame, snapshot)
+    kind = word.split()[0]
+    glyph = {"ACTIVE": "●", "HALTED": "■", "STUCK": "✖", "HELD": "▮", "PAUSED": "▮", "REDUCING": "▼"}.get(kind, "?")
+    style = {"ACTIVE": "state-ok", "HALTED": "badge-error", "STUCK": "badge-error"}.get(kind, "badge-warn")
+    return Span(f"{glyph} {word}" if style == "state-ok" else f" {glyph} {word} ", style)
+
+
+def _health(frame: Frame, snapshot: Snapshot) -> list[tuple[int, Line]]:
+    """(rank, spans), rank 0 for the worst: feed, database, lag of the engine's loop."""
+    return [_feed(frame, snapshot), _database(frame, snapshot), _lag(snapshot)]
+
+
+def _flag(name: str, word: str, severity: str, more: str = "") -> tuple[int, Line]:
+    style = {"CRIT": "error", "WARN": "warn"}.get(severity, "ok")
+    glyph = {"CRIT": "!", "WARN": "!"}.get(severity, "")
+    spans = [Span(f"{name} ", "dim"), Span(f"{word}{glyph}", style)]
+    return _RANK.get(severity, 2), [*spans, Span(f" {more}")] if more else spans
+
+
+def _feed(frame: Frame, snapshot: Snapshot) -> tuple[int, Line]:
+    status = snapshot.feed_status
+    if status.startswith("down"):
+        return _flag("feed", "DOWN", "CRIT")
+    replay = snapshot.replay
+    if replay is not None and replay.state != "running":
+        return _flag("feed", safe_text(replay.state, 8), "OK")  # no data is due: an age would only tick
+    age_s = max(0.0, frame.mono - snapshot.last_input_mono)
+    age = "" if age_s < 1 else fmt_age_us(int(age_s) * SECOND_US)
+    if status.startswith("ok,"):
+        return _flag("feed", "PART", "WARN", age)
+    if status != "ok":
+        return _flag("feed", safe_text(status, 12), "WARN", age)
+    return _flag("feed", "ok", "WARN" if age_s > FEED_WARN_S else "OK", age or "<1s")
+
+
+def _database(frame: Frame, snapshot: Snapshot) -> tuple[int, Line]:
+    if snapshot.database_down_mono is not None:
+        return _flag("DB", "DOWN", "CRIT", minutes(frame.mono - snapshot.database_down_mono))
+    slow = snapshot.database_ms > DATABASE_WARN_MS
+    return _flag("DB", "slow" if slow else "ok", "WARN" if slow else "OK", f"{snapshot.database_ms:.0f}ms")
+
+
+def _lag(snapshot: Snapshot) -> tuple[int, Line]:
+    steps = [step for step in LAG_STEPS_MS if snapshot.lag_ms <= step]
+    word = f"≤{steps[0]}ms" if steps else f">{LAG_STEPS_MS[-1]}ms"
+    late = snapshot.lag_ms > LAG_WARN_MS
+    return (1 if late else 2), [Span("lag ", "dim"), Span(word + "!" * late, "warn" if late else "")]
+
+
+def _width(pieces: Sequence[_Piece], chosen: Sequence[bool]) -> int:
+    return sum(len(span.text) for span in _join(pieces, chosen))
+
+
+def _join(pieces: Sequence[_Piece], chosen: Sequence[bool]) -> Line:
+    line: Line = []
+    group = 0
+    for piece, take in zip(pieces, chosen, strict=True):
+        if not take:
+            continue
+        if line:
+            line.append(Span(SEPARATOR, "dim") if piece.group != group else Span(" "))
+        line.extend(piece.spans)
+        group = piece.group
+    return line
+
+
+def change(value: Decimal, unit: str = "", places: int = 2) -> Span:
+    """A signed change with its arrow: ▲+2.14%, ▼-0.67, =0.00."""
+    found = delta(value, places, unit)
+    return Span(str(found), found.style)
+
+
+def minutes(seconds: float) -> str:
+    """MM:SS, or H:MM:SS from an hour on."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3_600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
+
+
+# -- banners ---------------------------------------------------------------------------------------------------------------
+
+
+def banners(frame: Frame) -> list[Banner]:
+    """What is wrong, the worst first: severity in words, age, what to do, key."""
+    found = [*_of_cockpit(frame)]
+    if frame.snapshot is not None:
+        found += [*_of_engine(frame, frame.snapshot), *_of_state(frame.snapshot)]
+    return sorted(found, key=lambda banner: _RANK[banner.severity])
+
+
+def _of_cockpit(frame: Frame) -> Iterable[Banner]:
+    if frame.problem:
+        yield Banner("CRIT", f"SCREEN ERROR {safe_text(frame.problem, 120)} - the engine goes on - details: crash log")
+    if frame.frozen_since is not None:
+        yield Banner(
+            "WARN", f"SCREEN FROZEN {minutes(frame.mono - frame.frozen_since)} - the engine goes on - p: go on"
+        )
+
+
+def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
+    silent = frame.mono - snapshot.beat_mono
+    if snapshot.error:
+        yield Banner("CRIT", f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - Ctrl+Q, then start it again")
+    elif silent > STUCK_AFTER_S:
+        age = fmt_age_us(int(silent) * SECOND_US)
+        yield Banner(
+            "CRIT", f"ENGINE STUCK {age} - last known {safe_text(snapshot.state, 10)} - from outside: quantsail halt"
+        )
+    if snapshot.database_down_mono is not None:
+        age = minutes(frame.mono - snapshot.database_down_mono)
+        yield Banner("CRIT", f"DB DOWN {age} - nothing is sent until it is back; retrying - F9 needs no database")
+    if snapshot.feed_status.startswith("down"):
+        yield Banner("CRIT", f"FEED {safe_text(snapshot.feed_status, 90)} - no new entries on old data - 5: gates")
+    elif snapshot.feed_status.startswith("ok,"):
+        yield Banner("WARN", f"FEED {safe_text(snapshot.feed_status, 90)} - 5: gates")
+    if snapshot.banner:
+        yield Banner("INFO", safe_text(snapshot.banner, 160))
+
+
+def _of_state(snapshot: Snapshot) -> Iterable[Banner]:
+    who = safe_text(snapshot.state_actor, 24) or "unknown"
+    why = safe_text(snapshot.state_reason, 60) or "no reason given"
+    age = fmt_age_us(max(0, snapshot.now - snapshot.state_since))
+    match snapshot.state:
+        case "HALTED":
+            yield Banner("CRIT", f"HALTED by {who} {age} ago: {why} - Ctrl+R re-arms")
+        case "PAUSED":
+            yield Banner("WARN", f"PAUSED by {who} {age} ago: {why} - Ctrl+R resumes")
+        case "REDUCING":
+            yield Banner("WARN", f"REDUCING by {who}: {why} - positions are being closed")
+    if snapshot.held and snapshot.state == "ACTIVE":
+        yield Banner("WARN", "HELD - no new entries until the kill dialog is answered - F9")
+
+
+def banner_line(frame: Frame) -> tuple[str, Line]:
+    """(severity, spans) of row 1; ("", []) when all is well."""
+    found = banners(frame)
+    if not found:
+        return "", []
+    first, more = found[0], sum(banner.severity != "INFO" for banner in found[1:])
+    tail = [Span(f"  (+{more} more)")] if more else []
+    if first.severity == "INFO":
+        return first.severity, [Span(first.text), *tail]  # its own first word says what it is, and 80 columns are few
+    glyph = {"CRIT": "✖", "WARN": "▲"}[first.severity]
+    return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), Span(first.text), *tail]
+
+
+# -- the replay line -------------------------------------------------------------------------------------------------------
+
+
+def replay_line(snapshot: Snapshot, width: int) -> Line:
+    """State, speed, progress and gaps of a recorded or simulated feed; [] for a live one."""
+    replay = snapshot.replay
+    if replay is None:
+        return []
+    word, glyph, style = {
+        "running": ("PLAYING", "▶", "ok"),
+        "paused": ("PAUSED", "▮▮", "warn"),
+        "ended": ("ENDED", "■", "strong"),
+    }.get(replay.state, (safe_text(replay.state, 10), "?", "warn"))
+    if replay.warming:
+        word, glyph, style = "WARMING UP", "…", "warn"
+    line = [Span(f" {glyph} {word}", style)]
+    if replay.state != "ended":
+        line.append(Span(f"  x{replay.speed:g}" if replay.speed is not None else "  x max", "strong"))
+    of = f" of {replay.total:,}" if replay.total is not None else ""
+    tail = [Span(f"  {replay.played:,}{of} candles", "")]
+    if replay.gaps:
+        tail.append(Span(f"  {replay.gaps} gap{'s' * (replay.gaps > 1)}!", "warn"))
+    keys = (
+        "  Space play/pause  < slower  > faster"
+        if replay.state != "ended"
+        else "  data has ended; positions stay as they are"
+    )
+    room = width - sum(len(s.text) for s in [*line, *tail]) - 10
+    if replay.progress is not None and room >= 8:
+        cells = min(30, room - (len(keys) if room - len(keys) >= 8 else 0))
+        line += [Span("  "), *bar(replay.progress, cells), Span(f" {replay.progress:.0%}", "")]
+    line += tail
+    if sum(len(s.text) for s in line) + len(keys) <= width:
+        line.append(Span(keys, "dim"))
+    return line
+
+
+def bar(share: float, cells: int, style: str = "ok") -> Line:
+    """A bar of `cells` columns, `share` of it full; over full it stays full (its number says how far over)."""
+    full = min(cells, max(0, round(share * cells)))
+    return [Span("█" * full, style), Span("░" * (cells - full), "dim")]
+
+
+# -- what the kill key will do ---------------------------------------------------------------------------------------------
+
+
+def kill_plan(snapshot: Snapshot | None, limit: int = 200) -> list[Line]:
+    """Order by order and position by position, what a HALT does (policy keep_with_exits), from the last picture alone."""
+    if snapshot is None:
+        return [[Span("The engine has not reported yet. HALT latches all the same.", "warn")]]
+    orders = [order for order in snapshot.orders if order.is_open]
+    entries = [order for order in orders if order.role == "ENTRY"]
+    kept = [order for order in orders if order.role != "ENTRY"]
+    lines: list[Line] = [_plan_order("cancel", "warn", order) for order in entries]
+    lines += [_plan_order("keep", "ok", order) for order in kept]
+    lines += [_plan_position(position) for position in snapshot.positions]
+    if not lines:
+        return [[Span("Nothing is open: no order to cancel, no position to protect.")]]
+    if len(lines) > limit:
+        lines = [*lines[:limit], [Span(f"... and {len(lines) - limit} more", "dim")]]
+    return lines
+
+
+def kill_summary(snapshot: Snapshot | None) -> str:
+    """One line above the plan."""
+    if snapshot is None:
+        return "HALT: no new order is sent until someone re-arms with a reason."
+    entries = sum(o.is_open and o.role == "ENTRY" for o in snapshot.orders)
+    kept = sum(o.is_open and o.role != "ENTRY" for o in snapshot.orders)
+    return (
+        f"HALT cancels {entries} entry order{'s' * (entries != 1)}, keeps {kept} protective order{'s' * (kept != 1)} "
+        f"and {len(snapshot.positions)} position{'s' * (len(snapshot.positions) != 1)}."
+    )
+
+
+def _plan_order(verb: str, style: str, order: OrderView) -> Line:
+    price = fmt_money(order.price, order.price_places) if order.price is not None else "market"
+    left = quantity(order.quantity - order.filled_quantity)
+    what = f"{safe_text(order.side, 5)} {left} {safe_text(order.symbol, 20)} {safe_text(order.role, 12)} {price}"
+    return [Span(f"{verb:<7}", style), Span(what), Span("  in doubt!", "error") if "doubt" in order.flags else Span("")]
+
+
+def _plan_position(position: PositionView) -> Line:
+    what = f"{safe_text(position.side, 5)} {quantity(position.quantity)} {safe_text(position.symbol, 20)}"
+    if position.stop_price is None:
+        return [Span("keep   ", "ok"), Span(what), Span("  NO STOP!", "error")]
+    return [
+        Span("keep   ", "ok"),
+        Span(what),
+        Span(f"  stop {fmt_money(position.stop_price, position.price_places)}", "dim"),
+    ]
+
+
+def quantity(value: Decimal) -> str:
+    """A quantity without exponent and without zeros that say nothing."""
+    return f"{value.normalize():f}" if value else "0"

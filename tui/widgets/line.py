@@ -1,0 +1,186 @@
+"""One-row widgets made of styled spans: status line, banner, replay line, key bar. Only the columns that changed are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.core.text import safe_text
+from tui.actions import actions_of, find, key_name
+from tui.viewmodel import Frame, Line, Span, banner_line, replay_line, status_line
+from tui.widgets.tight import tighten
+
+#: Every style name that a span may carry; each is a component class, so that themes decide what it looks like.
+STYLES = (
+    "dim", "strong", "up", "down", "flat", "ok", "warn", "error", "key",
+    "badge-info", "badge-paper", "badge-warn", "badge-error", "state-ok",
+)  # fmt: skip
+
+
+def clean(line: Sequence[Span]) -> Line:
+    """The spans without a byte that a terminal would obey. The last gate, for what was not made safe where it came in."""
+    return [span if span.text.isprintable() else Span(safe_text(span.text, 512), span.style) for span in line]
+
+
+class SpanBlock(Widget):
+    """Rows of spans, as high as they are many."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"span--{name}" for name in STYLES}
+    DEFAULT_CSS = """
+    SpanBlock { height: auto; width: 1fr; color: $foreground; }
+    SpanBlock > .span--dim { color: $quiet; }
+    SpanBlock > .span--strong { text-style: bold; }
+    SpanBlock > .span--up { color: $up; }
+    SpanBlock > .span--down { color: $down; }
+    SpanBlock > .span--flat { color: $flat; }
+    SpanBlock > .span--ok { color: $success; }
+    SpanBlock > .span--warn { color: $warn; text-style: bold; }
+    SpanBlock > .span--error { color: $fault; text-style: bold; }
+    SpanBlock > .span--key { color: $accent; text-style: bold; }
+    SpanBlock > .span--badge-info { color: $background; background: $accent; text-style: bold; }
+    SpanBlock > .span--badge-paper { color: $background; background: $success; text-style: bold; }
+    SpanBlock > .span--badge-warn { color: $background; background: $warn; text-style: bold; }
+    SpanBlock > .span--badge-error { color: $background; background: $fault; text-style: bold; }
+    SpanBlock > .span--state-ok { color: $success; text-style: bold; }
+    """
+    can_focus = False
+
+    def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] = [clean(line) for line in lines]
+
+    @property
+    def plain(self) -> str:
+        """The text without its styles."""
+        return "\n".join("".join(span.text for span in line) for line in self._lines)
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        """Show these rows."""
+        new = [clean(line) for line in lines]
+        if new != self._lines:
+            grown = len(new) != len(self._lines)
+            self._lines = new
+            self.refresh(layout=grown)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        line = self._lines[y] if y < len(self._lines) else []
+        segments = [Segment(span.text, base + self._style(span.style)) for span in line]
+        return tighten(Strip(segments).adjust_cell_length(self.size.width, base))
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"span--{name}", partial=True) if name else Style.null()
+
+
+class SpanLine(SpanBlock):
+    """One row of spans. `set_line` paints what differs and nothing else."""
+
+    DEFAULT_CSS = "SpanLine { height: 1; background: $panel; }"
+
+    def set_line(self, line: Sequence[Span]) -> None:
+        """Show these spans."""
+        new, old = clean(line), self._lines[0] if self._lines else []
+        if new == old:
+            return
+        self._lines = [new]
+        first, last = _difference(old, new)
+        self.refresh(Region(first, 0, max(1, last - first), 1))
+
+
+def _difference(old: Line, new: Line) -> tuple[int, int]:
+    """The columns [first, last) in which two lines can differ."""
+    before = [(char, span.style) for span in old for char in span.text]
+    after = [(char, span.style) for span in new for char in span.text]
+    same = 0
+    while same < len(before) and same < len(after) and before[same] == after[same]:
+        same += 1
+    first = cell_len("".join(char for char, _ in after[:same]))
+    ends = (cell_len("".join(char for char, _ in cells)) for cells in (before, after))
+    if len(before) == len(after) and all(cell_len(char) == 1 for char, _ in [*before, *after]):
+        tail = 0
+        while tail < len(after) - same and before[-1 - tail] == after[-1 - tail]:
+            tail += 1
+        return first, len(after) - tail
+    return first, max(ends)
+
+
+class FrameLine(SpanLine):
+    """A line that is made of the app's newest frame."""
+
+    def show(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+
+class StatusLine(FrameLine):
+    """Row 0: always there, also over dialogs."""
+
+    DEFAULT_CSS = "StatusLine { dock: top; background: $panel; }"
+
+    def show(self, frame: Frame) -> None:
+        self.set_line(status_line(frame, self.size.width or self.app.size.width))
+
+
+class BannerLine(FrameLine):
+    """Row 1: only when something is wrong, or the market is simulated."""
+
+    DEFAULT_CSS = """
+    BannerLine { display: none; }
+    BannerLine.-CRIT { display: block; color: $background; background: $fault; text-style: bold; }
+    BannerLine.-WARN { display: block; color: $background; background: $warn; }
+    BannerLine.-INFO { display: block; color: $foreground; background: $surface; }
+    """
+
+    def show(self, frame: Frame) -> None:
+        severity, line = banner_line(frame)
+        if not self.has_class(f"-{severity}" if severity else "-none"):
+            self.set_classes(f"-{severity}" if severity else "-none")
+        self.set_line(line)
+
+
+class ReplayLine(FrameLine):
+    """Progress of a recorded or simulated feed; not there for a live one."""
+
+    DEFAULT_CSS = "ReplayLine { display: none; background: $surface; } ReplayLine.-on { display: block; }"
+
+    def show(self, frame: Frame) -> None:
+        snapshot = frame.snapshot
+        line = replay_line(snapshot, self.size.width or self.app.size.width) if snapshot is not None else []
+        self.set_class(bool(line), "-on")
+        self.set_line(line)
+
+
+class KeyBar(SpanLine):
+    """The keys of this screen, from the registry: the kill key first."""
+
+    DEFAULT_CSS = "KeyBar { dock: bottom; background: $panel; }"
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def on_resize(self) -> None:
+        self.set_line(key_line(self.target, self.size.width))
+
+
+def key_line(target: str, width: int) -> Line:
+    """KILL, the screens, help, this screen's keys, then the rest; whole items only, as many as fit."""
+    kill = find("kill")
+    line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label} ", "strong")]
+    modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
+    rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
+    for action in [*modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
+        item = [Span(f" {key_name(action.keys[0])}", "key"), Span(f" {action.label}", "dim")]
+        if sum(len(span.text) for span in [*line, *item]) > width:
+            break
+        line += item
+    return line

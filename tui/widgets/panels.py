@@ -1,0 +1,290 @@
+"""The panels: virtual tables that know their columns, what to say when empty, and the detail of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import msgspec
+from rich.text import Text
+from textual.message import Message
+from textual.strip import Strip
+
+from engine.client import ConfigLine, GateView, OrderView, PositionView, Snapshot
+from engine.core.text import safe_text
+from tui.widgets import rows
+from tui.widgets.columns import Column, Row
+from tui.widgets.eventtext import detail
+from tui.widgets.logbook import KEPT, LogBook
+from tui.widgets.tight import tighten
+from tui.widgets.virtual_table import VirtualTable
+
+Fields = list[tuple[str, str]]
+
+
+class Panel(VirtualTable):
+    """A titled table. `Opened` asks for the detail dialog of a row, `Moved` tells where the cursor is."""
+
+    heading: ClassVar[str] = ""
+    empty: ClassVar[str] = ""
+    columns_of: ClassVar[tuple[Column, ...]] = ()
+
+    class Opened(Message):
+        def __init__(self, heading: str, rows: Fields) -> None:
+            super().__init__()
+            self.heading = heading
+            self.rows = rows
+
+    class Moved(Message):
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, *, id: str, tail: bool = False, columns: Sequence[Column] = ()) -> None:
+        super().__init__(columns or self.columns_of, empty_text=self.empty, tail=tail, id=id)
+        self._title = ""
+        self.entitle("")
+
+    def entitle(self, more: str) -> None:
+        """The heading with what the rows add up to. A Text object: nothing in it is markup."""
+        title = f"{self.heading} {more}".rstrip()
+        if title != self._title:  # a new border title repaints the whole panel
+            self._title = title
+            self.border_title = Text(title)
+
+    def _draw(self, row: Row, cursor: bool, width: int) -> Strip:
+        return tighten(super()._draw(row, cursor, width))
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        """Heading and fields of the row `key`; None when it has gone."""
+        return None
+
+    def on_virtual_table_row_selected(self, event: VirtualTable.RowSelected) -> None:
+        event.stop()
+        found = self.detail_of(event.key)
+        if found is not None:
+            self.post_message(self.Opened(*found))
+
+    def on_virtual_table_row_highlighted(self, event: VirtualTable.RowHighlighted) -> None:
+        event.stop()
+        self.post_message(self.Moved(event.key))
+
+
+def _view_detail(heading: str, views: Iterable[msgspec.Struct], key: str) -> tuple[str, Fields] | None:
+    for view in views:
+        if str(getattr(view, "id", "") or getattr(view, "gate", "")) == key:
+            return heading, rows.field_rows(view)
+    return None
+
+
+class PositionsPanel(Panel):
+    heading = "positions"
+    empty = "No open position. A bot enters when a rule fires and all gates allow it."
+    columns_of = (
+        Column(key="symbol", title="Symbol", width=12, min_width=8),
+        Column(key="side", title="Side", width=5),
+        Column(key="quantity", title="Qty", width=6, numeric=True, priority=2),
+        Column(key="entry", title="Entry", width=8, numeric=True, priority=4),
+        Column(key="mark", title="Mark", width=8, numeric=True, priority=1),
+        Column(key="pnl", title="uP&L", width=7, numeric=True),
+        Column(key="percent", title="uP&L %", width=7, numeric=True, priority=3),
+        Column(key="stop", title="Stop", width=8, numeric=True, priority=1),
+        Column(key="target", title="Target", width=8, numeric=True, priority=5, min_screen=120),
+        Column(key="age", title="Age", width=4, numeric=True, priority=6, min_screen=120),
+        Column(key="bot", title="Bot", width=14, min_width=6, priority=7, min_screen=120, grow=True),
+    )
+    _shown: tuple[PositionView, ...] | None = None
+
+    def paint(self, snapshot: Snapshot) -> None:
+        # Ages are painted with the next change: a clock in every row is not worth a repaint a minute.
+        if snapshot.positions == self._shown:
+            return
+        self._shown = snapshot.positions
+        self.set_rows(rows.position_rows(snapshot))
+        self.entitle(f"({len(snapshot.positions)})")
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        return _view_detail("position", self._shown or (), key)
+
+
+class OrdersPanel(Panel):
+    heading = "orders"
+    empty = "No order yet. Open orders and the latest closed ones appear here."
+    columns_of = (
+        Column(key="time", title="Time", width=9),
+        Column(key="symbol", title="Symbol", width=12, min_width=8),
+        Column(key="side", title="Side", width=4),
+        Column(key="role", title="Role", width=11, min_width=6, priority=3),
+        Column(key="type", title="Type", width=11, min_width=6, priority=5),
+        Column(key="quantity", title="Qty", width=6, numeric=True, priority=1),
+        Column(key="price", title="Price", width=8, numeric=True, priority=1),
+        Column(key="status", title="Status", width=13, min_width=11),
+        Column(key="filled", title="Filled", width=6, numeric=True, priority=6, min_screen=120),
+        Column(key="reason", title="Reason", width=20, min_width=8, priority=7, min_screen=120, grow=True),
+        Column(key="bot", title="Bot", width=10, min_width=6, priority=8, min_screen=180),
+    )
+    _shown: tuple[OrderView, ...] | None = None
+
+    def paint(self, snapshot: Snapshot) -> None:
+        if snapshot.orders == self._shown:
+            return
+        self._shown = snapshot.orders
+        self.set_rows(rows.order_rows(snapshot.orders))
+        self.entitle(f"({sum(order.is_open for order in snapshot.orders)} open, {snapshot.orders_total:,} in all)")
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        return _view_detail("order", self._shown or (), key)
+
+
+_GATE_COLUMNS = (
+    Column(key="gate", title="Gate", width=14),
+    Column(key="state", title="State", width=8),
+    Column(key="bar", title="Used", width=6, min_width=6, priority=4),
+    Column(key="against", title="Actual / limit", width=16, min_width=13, priority=1, grow=True),
+)
+_GATE_COLUMNS_WIDE = (
+    Column(key="gate", title="Gate", width=16, min_width=14),
+    Column(key="state", title="State", width=8),
+    Column(key="bar", title="Used", width=10, priority=2),
+    Column(key="against", title="Actual / limit", width=19, min_width=14),
+    Column(key="distance", title="Distance", width=9, align="right", priority=1),
+    Column(key="blocked", title="Last block", width=10, priority=3),
+    Column(key="what", title="Blocked", width=24, min_width=8, priority=4, min_screen=120, grow=True),
+)
+
+
+class GatesPanel(Panel):
+    """The board; `wide` with distance and last block, for the gates' own screen."""
+
+    heading = "risk gates"
+    empty = "No gate yet. Activate a config: 6."
+
+    def __init__(self, *, id: str, wide: bool = False) -> None:
+        super().__init__(id=id, columns=_GATE_COLUMNS_WIDE if wide else _GATE_COLUMNS)
+        self._bar_cells = 10 if wide else 6
+        self._shown: tuple[GateView, ...] | None = None
+
+    def paint(self, snapshot: Snapshot) -> None:
+        if snapshot.gates == self._shown:
+            return
+        self._shown = snapshot.gates
+        self.set_rows(rows.gate_rows(snapshot.gates, self._bar_cells))
+        blocked = sum(gate.verdict == "BLOCKED" for gate in snapshot.gates)
+        warned = sum(gate.verdict == "WARNED" for gate in snapshot.gates)
+        words = [f"{blocked} block"] * bool(blocked) + [f"{warned} warn"] * bool(warned)
+        self.entitle(f"({', '.join(words) or 'all pass'})")
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        return _view_detail("risk gate", self._shown or (), key)
+
+
+class EventsPanel(Panel):
+    """The log book's tail; follows its end until the cursor moves up. `wide` keeps all of it, else a screenful or ten."""
+
+    heading = "events"
+    empty = "No event yet. Everything that is decided appears here, oldest first."
+    columns_of = (
+        Column(key="time", title="Time", width=9),
+        Column(key="level", title="Level", width=6, priority=2),
+        Column(key="kind", title="Event", width=10),
+        Column(key="what", title="What", width=60, min_width=24, grow=True),
+        Column(key="seq", title="Seq", width=5, numeric=True, priority=3, min_screen=120),
+    )
+
+    def __init__(self, *, id: str, wide: bool = False) -> None:
+        super().__init__(id=id, tail=True, columns=self.columns_of if wide else self.columns_of[:4])
+        self._keep = KEPT if wide else 300
+        self._seq = 0
+        self._version = -1
+        self._book: LogBook | None = None
+
+    def paint(self, book: LogBook) -> None:
+        self._book = book
+        if book.version == self._version:
+            return
+        self._version = book.version
+        found = book.after(self._seq, self._keep)
+        if found:
+            self._seq = found[-1].seq
+            self.append_rows([rows.event_row(one) for one in found], keep=self._keep)
+        if book.skipped:
+            self.entitle("(some came too fast to show)")
+
+    def on_virtual_table_follow_changed(self, event: VirtualTable.FollowChanged) -> None:
+        event.stop()
+        self.border_subtitle = Text("" if event.following else "not following - G follows")
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        recorded = self._book.find(int(key)) if self._book is not None else None
+        return ("event", detail(recorded)) if recorded is not None else None
+
+
+class BotsPanel(Panel):
+    heading = "bots"
+    empty = "No bot. Make a config: quantsail config new FILE, then activate it on 6."
+    columns_of = (
+        Column(key="name", title="Bot", width=20),
+        Column(key="status", title="Status", width=12),
+        Column(key="entries", title="Entries", width=7, numeric=True),
+        Column(key="reason", title="Why", width=30, grow=True),
+    )
+
+    def paint(self, snapshot: Snapshot) -> None:
+        self.set_rows(rows.bot_rows(snapshot.bots))
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        return None
+
+
+class MarksPanel(Panel):
+    heading = "markets"
+    empty = "No price yet."
+    columns_of = (
+        Column(key="symbol", title="Symbol", width=20),
+        Column(key="exchange", title="Exchange", width=12),
+        Column(key="price", title="Price", width=10, numeric=True),
+        Column(key="rules", title="Trading rules from", width=40, grow=True),
+    )
+
+    def paint(self, snapshot: Snapshot) -> None:
+        self.set_rows(rows.mark_rows(snapshot.marks))
+
+
+class ConfigsPanel(Panel):
+    heading = "config versions"
+    empty = "No config version yet. Make one: quantsail config new FILE, then r here."
+    columns_of = (
+        Column(key="version", title="Version", width=7),
+        Column(key="state", title="State", width=21, min_width=10),
+        Column(key="created", title="Made", width=20, priority=2),
+        Column(key="by", title="By", width=10, min_width=5, priority=1),
+        Column(key="hash", title="Hash", width=10, priority=4, min_screen=120),
+        Column(key="changes", title="Diff", width=4, numeric=True, priority=3),
+        Column(key="note", title="Note", width=24, min_width=8, grow=True),
+    )
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._lines: dict[str, ConfigLine] = {}
+
+    def fill(self, lines: Sequence[ConfigLine]) -> None:
+        self._lines = {str(line.version): line for line in lines}
+        self.set_rows(rows.config_rows(lines))
+        active = next((line.version for line in lines if line.is_active), None)
+        self.entitle(f"(active: {f'v{active}' if active is not None else 'none'})")
+
+    def selected(self) -> str | None:
+        return self.cursor_key
+
+    def move_to(self, key: str) -> None:
+        """Put the cursor on a version."""
+        keys = [row.key for row in self.rows]
+        if key in keys:
+            self.cursor_row = keys.index(key)
+
+    def detail_of(self, key: str) -> tuple[str, Fields] | None:
+        line = self._lines.get(key)
+        if line is None:
+            return None
+        fields = [pair for pair in rows.field_rows(line) if pair[0] != "diff"]
+        return f"config v{line.version}", [*fields, *(("diff", safe_text(change, 300)) for change in line.diff)]

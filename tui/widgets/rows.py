@@ -1,0 +1,223 @@
+"""Views to table rows. Pure, so that every cell can be tested without a screen; the columns are in `panels.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from engine.client import BotView, ConfigLine, GateView, MarkView, OrderView, PositionView, Snapshot
+from engine.core.events import Recorded
+from engine.core.text import safe_text
+from engine.core.types import SECOND_US
+from tui.gatewords import gate_label, tidy
+from tui.glyphs import NO_VALUE, fmt_age_us, fmt_clock, fmt_datetime, fmt_money
+from tui.viewmodel import change, quantity
+from tui.widgets.columns import Cell, Row
+from tui.widgets.eventtext import LEVEL_STYLES, LEVEL_WORDS, describe
+
+Cells = tuple[Cell, ...]
+Rows = list[Row]
+
+SYMBOL_LIMIT = 24
+
+VERDICTS: dict[str, Cell] = {
+    "ALLOWED": Cell("● PASS", "up"),
+    "WARNED": Cell("▲ WARN!", "warn"),
+    "BLOCKED": Cell("■ BLOCK!", "fault"),
+    "IDLE": Cell("· idle", "quiet"),
+}
+
+
+def price(value: Decimal | None, places: int) -> str:
+    return fmt_money(value, places) if value is not None else NO_VALUE
+
+
+def _cells(*pairs: tuple[str, str]) -> Cells:
+    return tuple(Cell(text, style) for text, style in pairs)
+
+
+def position_rows(snapshot: Snapshot) -> Rows:
+    """Columns: symbol, side, quantity, entry, mark, unrealised P&L, its percent, stop, target, age, bot."""
+    return [Row(p.id, _position(p, snapshot.now)) for p in snapshot.positions]
+
+
+def _position(p: PositionView, now: int) -> Cells:
+    pnl, percent = change(p.unrealized_pnl), change(p.unrealized_pct, "%")
+    stop = ("NONE!", "fault") if p.stop_price is None else (price(p.stop_price, p.price_places) + "↗" * p.trailing, "")
+    return _cells(
+        (safe_text(p.symbol, SYMBOL_LIMIT), "strong"),
+        (safe_text(p.side, 5), ""),
+        (quantity(p.quantity), ""),
+        (price(p.entry_price, p.price_places), ""),
+        (price(p.mark_price, p.price_places), ""),
+        (pnl.text, pnl.style),
+        (percent.text, percent.style),
+        stop,
+        (price(p.take_profit_price, p.price_places), ""),
+        (fmt_age_us(max(0, now - p.opened_ts)), "quiet"),
+        (safe_text(p.bot, 16), "quiet"),
+    )
+
+
+def order_rows(orders: Iterable[OrderView]) -> Rows:
+    """Columns: time, symbol, side, role, type, quantity, price, status, filled, reason, bot."""
+    return [Row(o.id, _order(o)) for o in orders]
+
+
+def _order(o: OrderView) -> Cells:
+    quiet = "" if o.is_open else "quiet"
+    style = {"DENIED": "warn", "REJECTED": "warn", "FILLED": "up"}.get(o.status, "strong" if o.is_open else "quiet")
+    glyph = {"DENIED": "✖", "REJECTED": "✖", "FILLED": "✔"}.get(o.status, "●" if o.is_open else "·")
+    status = (f"{glyph} {safe_text(o.status, 16).replace('PARTIALLY_FILLED', 'PART FILLED')}", style)
+    if o.flags:
+        status = (f"! {safe_text(o.flags, 16).upper()}", "fault" if "doubt" in o.flags else "warn")
+    return _cells(
+        (fmt_clock(o.ts), "quiet"),
+        (safe_text(o.symbol, SYMBOL_LIMIT), quiet or "strong"),
+        (safe_text(o.side, 4), quiet),
+        (safe_text(o.role, 11), quiet),
+        (safe_text(o.order_type, 11), quiet),
+        (quantity(o.quantity), quiet),
+        (price(o.price, o.price_places), quiet),
+        status,
+        (quantity(o.filled_quantity), quiet),
+        (safe_text(o.reason, 60), "quiet"),
+        (safe_text(o.bot, 16), "quiet"),
+    )
+
+
+def gate_rows(gates: Iterable[GateView], bar_cells: int) -> Rows:
+    """Columns: gate, state, bar, actual / limit, distance, last block, what was blocked."""
+    return [Row(g.gate, _gate(g, bar_cells)) for g in gates]
+
+
+def _gate(g: GateView, cells: int) -> Cells:
+    verdict = VERDICTS.get(g.verdict, (safe_text(g.verdict, 8), "warn"))
+    return _cells(
+        (gate_label(g.gate), ""),
+        verdict,
+        _meter(g, cells),
+        (against(g), "quiet" if g.verdict == "IDLE" else ""),
+        (distance(g), ""),
+        (fmt_clock(g.blocked_ts) if g.blocked_ts else "never", "" if g.blocked_ts else "quiet"),
+        (safe_text(g.blocked_what, 40), "quiet"),
+    )
+
+
+def _meter(g: GateView, cells: int) -> tuple[str, str]:
+    if g.used is None:
+        return "", ""
+    full = min(cells, max(0, round(g.used * cells)))
+    style = {"WARNED": "warn", "BLOCKED": "fault"}.get(g.verdict, "up")
+    return "█" * full + "░" * (cells - full), style
+
+
+def against(g: GateView) -> str:
+    """ "42.1 / 60 %", or only what is known."""
+    if not g.actual and not g.limit:
+        return "no order yet"
+    unit = f" {safe_text(g.unit, 4)}" if g.unit else ""
+    if not g.limit or (g.limit == g.actual and g.used is None):
+        return f"{tidy(g.actual)}{unit}"
+    return f"{tidy(g.actual)} / {tidy(g.limit)}{unit}"
+
+
+def distance(g: GateView) -> str:
+    """How far the limit is, in its own unit; negative when it is passed. None where there is nothing to fill."""
+    if g.used is None:
+        return "-"  # the least order is a limit too, and far above it is no distance to anything
+    try:
+        left = Decimal(g.limit) - Decimal(g.actual)
+    except InvalidOperation:
+        return "-"
+    if not left.is_finite():
+        return "-"
+    return f"{tidy(f'{left:.4f}')}{' ' + safe_text(g.unit, 4) if g.unit else ''}"
+
+
+def event_row(recorded: Recorded) -> Row:
+    """Columns: time, level, kind, what, seq."""
+    event = recorded.event
+    word, text, style = describe(event)
+    cells = _cells(
+        (fmt_clock(event.ts), "quiet"),
+        (LEVEL_WORDS[event.level], LEVEL_STYLES[event.level]),
+        (word, style),
+        (text, "" if style == "strong" else style),
+        (str(recorded.seq), "quiet"),
+    )
+    return Row(str(recorded.seq), cells)
+
+
+def bot_rows(bots: Iterable[BotView]) -> Rows:
+    """Columns: name, status, entries, why."""
+    glyphs = {"RUNNING": ("● ", "up"), "ERROR": ("✖ ", "fault"), "STOPPED": ("■ ", "quiet")}
+    out = []
+    for bot in bots:
+        glyph, style = glyphs.get(bot.status, ("▮ ", "warn"))
+        status = (glyph + safe_text(bot.status, 12), style)
+        name = (safe_text(bot.name, 40), "strong")
+        out.append(Row(bot.id, _cells(name, status, (f"{bot.entries:,}", ""), (safe_text(bot.reason, 120), "quiet"))))
+    return out
+
+
+def mark_rows(marks: Iterable[MarkView]) -> Rows:
+    """Columns: symbol, exchange, price, where its trading rules come from (decisions.md 9: a guess is said to be one)."""
+    sources = {
+        "bundled": ("our own table of the exchange", "quiet"),
+        "venue": ("the exchange", "quiet"),
+        "default": ("a default: unknown symbol!", "warn"),
+    }
+    return [
+        Row(
+            f"{mark.exchange} {mark.symbol}",
+            _cells(
+                (safe_text(mark.symbol, SYMBOL_LIMIT), "strong"),
+                (safe_text(mark.exchange, 16), "quiet"),
+                (price(mark.price, mark.price_places), ""),
+                sources.get(mark.rules, (safe_text(mark.rules, 40), "warn")),
+            ),
+        )
+        for mark in marks
+    ]
+
+
+def config_rows(lines: Iterable[ConfigLine]) -> Rows:
+    """Columns: version, state, created, by, hash, changes, note."""
+    return [Row(str(line.version), _config(line)) for line in lines]
+
+
+def _config(line: ConfigLine) -> Cells:
+    state: tuple[str, str] = ("● ACTIVE", "up")
+    if not line.is_active:
+        state = ("was active", "") if line.activated_ts is not None else ("new", "strong")
+        state = ("✖ cannot be activated", "warn") if line.problem else state
+    note = f"{safe_text(line.problem, 120)}" if line.problem else safe_text(line.note, 120)
+    return _cells(
+        (f"v{line.version}", "strong"),
+        state,
+        (fmt_datetime(line.created_ts), "quiet"),
+        (safe_text(line.actor, 16), ""),
+        (safe_text(line.sha256, 64)[:10], "quiet"),
+        ("" if line.is_active else f"{len(line.diff)}", ""),
+        (note, "warn" if line.problem else ""),
+    )
+
+
+def field_rows(view: msgspec.Struct) -> list[tuple[str, str]]:
+    """(field, value) of any view, for the detail dialog: nothing is left out."""
+    return [(name, field_text(name, getattr(view, name))) for name in view.__struct_fields__]
+
+
+def field_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, int) and (name == "ts" or name.endswith("_ts")):
+        return fmt_datetime(value) if value > SECOND_US else "never"
+    return safe_text(str(value), 200) or "-"
