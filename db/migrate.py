@@ -163,8 +163,8 @@ def _revision(connection: psycopg.Connection[Any]) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _run_alembic(connection: psycopg.Connection[Any]) -> None:
-    """Upgrade to head on the connection that holds the lock. Errors of the database come out as psycopg's own."""
+def _run_alembic(connection: psycopg.Connection[Any], target: str = "head") -> None:
+    """Upgrade to `target` on the connection that holds the lock. Errors of the database come out as psycopg's own."""
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -181,7 +181,7 @@ def _run_alembic(connection: psycopg.Connection[Any]) -> None:
     try:
         with _one_upgrade, engine.connect() as bound:
             config.attributes["connection"] = bound
-            command.upgrade(config, "head")
+            command.upgrade(config, target)
     except DBAPIError as error:
         raise error.orig if error.orig is not None else error from error
     except CommandError as error:
