@@ -18,12 +18,21 @@ import asyncpg
 import msgspec
 
 from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, unreachable
-from migrations import HERE, head, known
+from migrations import HERE, head, known, sql_files
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["DatabaseNewer", "MigrationError", "MigrationLocked", "MigrationResult", "head", "migrate", "revision"]
+__all__ = [
+    "DatabaseNewer",
+    "MigrationError",
+    "MigrationLocked",
+    "MigrationResult",
+    "head",
+    "migrate",
+    "pending",
+    "revision",
+]
 
 LOCK_KEY = 0x7175616E7473  # "quants"
 LOCK_WAIT_S = 60.0
@@ -79,6 +88,13 @@ async def revision(dsn: str) -> str | None:
         return found
     finally:
         await connection.close()
+
+
+async def pending(dsn: str) -> tuple[str | None, list[str]]:
+    """The revision that a database is at, and the files that are missing, in order. Raises DatabaseNewer."""
+    before = await revision(dsn)
+    _refuse_newer(before)
+    return before, [name for name in sql_files() if before is None or name[:4] > before]
 
 
 async def migrate(dsn: str, *, backup: Backup | None = None, lock_wait_s: float = LOCK_WAIT_S) -> MigrationResult:

@@ -175,6 +175,21 @@ class Writer:
             raise JournalFenced(f"epoch {newest} has taken over this ledger from epoch {self.epoch}: stop")
 
 
+async def refuse_running(dsn: str) -> None:
+    """Raise JournalFenced, naming it, while an engine holds the lock of this database; takes nothing itself."""
+    conn = await connect(dsn, name="quantsail look")
+    try:
+        if (holder := await conn.fetchrow(_HOLDER)) is not None:
+            raise _fenced(holder)
+    finally:
+        await conn.close()
+
+
+def _fenced(holder: Any) -> JournalFenced:
+    who = f"pid {holder['pid']} on {holder['host']}, epoch {holder['epoch']}" if holder else "not known"
+    return JournalFenced(f"an engine already runs on this ledger ({who}): attach to it, or stop it first")
+
+
 async def lock(conn: asyncpg.Connection, own_backend: int = 0) -> None:
     """Take the writer's lock of this database, for the session. Raises JournalFenced, which names the holder.
 
@@ -188,5 +203,4 @@ async def lock(conn: asyncpg.Connection, own_backend: int = 0) -> None:
             await conn.execute("select pg_terminate_backend($1)", own_backend)
         if attempt < _LOCK_TRIES - 1:
             await asyncio.sleep(_LOCK_PAUSE_S)
-    who = f"pid {holder['pid']} on {holder['host']}, epoch {holder['epoch']}" if holder else "not known"
-    raise JournalFenced(f"an engine already runs on this ledger ({who}): attach to it, or stop it first")
+    raise _fenced(holder)

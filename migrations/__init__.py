@@ -15,9 +15,14 @@ SQL = HERE / "sql"
 _NUMBERED = re.compile(r"(\d{4})_[a-z_]+\.sql")
 
 
+def sql_files() -> tuple[str, ...]:
+    """The numbered files in order: "0001_foundation.sql" first."""
+    return tuple(sorted(path.name for path in SQL.iterdir() if _NUMBERED.fullmatch(path.name)))
+
+
 def known() -> tuple[str, ...]:
     """Revisions of this program in order: the numbers of the files, "0001" first."""
-    return tuple(sorted(match[1] for path in SQL.iterdir() if (match := _NUMBERED.fullmatch(path.name))))
+    return tuple(name[:4] for name in sql_files())
 
 
 def head() -> str:
