@@ -17,7 +17,7 @@ import msgspec
 
 from db import rows
 from db.chain import Link
-from db.reference import References
+from db.reference import References, limit_rows
 from db.rows import Row
 from engine.core import events as ev
 from engine.core.ledger import Ledger
@@ -54,6 +54,11 @@ update {schema}.bots b set deleted_at = r.ts, updated_at = r.ts
 from jsonb_to_recordset($1::jsonb) r(named uuid[], ts timestamptz)
 where b.id <> all (r.named) and b.deleted_at is null
 """
+_LIMITS_GONE = """
+update {schema}.risk_limits l set deleted_at = r.ts, updated_at = r.ts
+from jsonb_to_recordset($1::jsonb) r(named uuid[], ts timestamptz)
+where l.bot_id <> all (r.named) and l.deleted_at is null
+"""
 #: The gates' words on the order of the first fill, copied into the position that it opened (risk.md).
 _NOTES = """
 with opening as (
@@ -69,7 +74,7 @@ update {schema}.positions p set close_reason = r.close_reason
 from jsonb_populate_recordset(null::{schema}.positions, $1::jsonb) r where p.id = r.id and p.status <> 'OPEN'
 """
 #: What an upsert leaves as it was: facts of the first row, and columns that only events know.
-_KEPT = {"bots": {"id", "created_at", "status"}}
+_KEPT = {"bots": {"id", "created_at", "status"}, "risk_limits": {"id", "created_at"}}
 
 
 class Projection:
@@ -78,7 +83,7 @@ class Projection:
     def __init__(self) -> None:
         self._inserted: list[tuple[str, Callable[[Ledger, References], Row]]] = []
         self._denied: list[tuple[int, ev.OrderDenied]] = []
-        self._configs: list[ev.ConfigActivated] = []
+        self._configs: list[tuple[int, ev.ConfigActivated]] = []
         self._opened: ev.LedgerOpened | None = None
         self._sample: ev.EquitySampled | None = None
         self._balances_ts = -1
@@ -110,7 +115,7 @@ class Projection:
         self._opened = e
 
     def _config_activated(self, seq: int, event_id: str, e: ev.ConfigActivated) -> None:
-        self._configs.append(e)
+        self._configs.append((seq, e))
 
     def _bot_status(self, seq: int, event_id: str, e: ev.BotStatusChanged) -> None:
         self._bots[e.bot_id] = e.ts
@@ -174,17 +179,20 @@ class Projection:
         `refs` must have been prepared for it. In a schema other than qs the reference tables are left alone.
         """
         if schema == "qs":
-            await refs.write(conn, ledger, self._opened, self._configs)
+            await refs.write(conn, ledger, self._opened, [config for _, config in self._configs])
         for sql, table_rows in self._statements(ledger, refs):
             await conn.execute(sql.replace("{schema}", schema), _encode(table_rows).decode())
 
     def _statements(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
         if self._opened is not None:
             yield insert("portfolios", [rows.portfolio_row(ledger, self._opened)])
-        for config in self._configs:
+        for seq, config in self._configs:
             bots = refs.bot_rows(ledger, config)
+            named = [{"named": [bot["id"] for bot in bots], "ts": rows.at(config.ts)}]
             yield upsert("bots", bots)
-            yield _BOTS_GONE, [{"named": [bot["id"] for bot in bots], "ts": rows.at(config.ts)}]
+            yield _BOTS_GONE, named
+            yield upsert("risk_limits", limit_rows(ledger, config, seq))
+            yield _LIMITS_GONE, named
         if status := self._bot_rows(ledger):
             yield _BOT_STATUS, status
         if orders := self._order_rows(ledger, refs):
@@ -256,7 +264,7 @@ class Projection:
         touched = dict(self._bots)
         if self._configs:
             # A config speaks of every bot: it starts those it names and stops the others.
-            touched = {bot_id: max(self._configs[-1].ts, touched.get(bot_id, 0)) for bot_id in ledger.bots}
+            touched = {bot_id: max(self._configs[-1][1].ts, touched.get(bot_id, 0)) for bot_id in ledger.bots}
         return [
             {
                 "id": bot_id,

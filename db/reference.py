@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from db.chain import JournalRefused
-from db.rows import Row, at, operator_id
+from db.rows import Row, at, limits_row, operator_id
 from engine.core import events as ev
 from engine.core.canonical import sha256_hex
 from engine.core.ledger import Ledger
@@ -105,7 +105,7 @@ class References:
             await conn.execute(_USER, user, e.mode, at(e.ts))
             await conn.execute(_LEDGER, e.ledger_id, user, e.mode, e.feed, e.seed, e.base_currency, at(e.ts))
         for config in configs:
-            for bot in _bots(config):
+            for bot in _document(config)["bots"]:
                 await self._strategy(conn, ledger, bot, config.ts)
             await conn.execute(_CONFIG, config.version, config.config, config.sha256, config.actor, at(config.ts))
             await conn.execute(_DEACTIVATE, config.version)
@@ -126,7 +126,7 @@ class References:
     def bot_rows(self, ledger: Ledger, e: ev.ConfigActivated) -> list[Row]:
         """The bots that a config names. Their status is the ledger's, and is brought up to date after them."""
         out = []
-        for bot in _bots(e):
+        for bot in _document(e)["bots"]:
             text = _strategy_text(bot)
             sha256 = sha256_hex(text.encode()) if text is not None else ""
             out.append(
@@ -147,9 +147,16 @@ class References:
         return out
 
 
-def _bots(e: ev.ConfigActivated) -> list[dict[str, Any]]:
-    bots: list[dict[str, Any]] = msgspec.json.decode(e.config)["bots"]
-    return bots
+def limit_rows(ledger: Ledger, e: ev.ConfigActivated, seq: int) -> list[Row]:
+    """The limits that a config puts in force: the account's, then those of its bots."""
+    document = _document(e)
+    account = limits_row(ledger, e, seq, document["account"]["limits"], None)
+    return [account, *(limits_row(ledger, e, seq, bot["limits"], bot) for bot in document["bots"])]
+
+
+def _document(e: ev.ConfigActivated) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.json.decode(e.config)
+    return document
 
 
 def _strategy_text(bot: dict[str, Any]) -> str | None:

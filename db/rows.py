@@ -287,3 +287,41 @@ def portfolio_row(ledger: Ledger, e: ev.LedgerOpened) -> Row:
         "created_at": at(e.ts),
         "updated_at": at(e.ts),
     }
+
+
+def limits_row(
+    ledger: Ledger, e: ev.ConfigActivated, seq: int, limits: dict[str, Any], bot: dict[str, Any] | None
+) -> Row:
+    """The hard limits of a bot, or of the account (`bot` None), as a config sets them.
+
+    A loss in money is that percentage of the initial balance: the limit itself is on equity, which moves.
+    """
+    account = ledger.account
+    daily_pct = hard(limits, "daily_loss_pct")
+    positions = hard(limits, "max_open_positions")
+    bot_id = entity_id(ledger.ledger_id, "bot", bot["name"]) if bot else None
+    return {
+        "id": entity_id(ledger.ledger_id, "risk_limits", bot["name"] if bot else ""),
+        "user_id": operator_id(ledger),
+        "bot_id": bot_id,
+        "max_position_size": hard(limits, "max_position_value"),
+        "max_leverage": 1,
+        "max_daily_loss": daily_pct * account.initial_balance / 100 if daily_pct else None,
+        "max_daily_loss_pct": daily_pct,
+        "max_drawdown_pct": hard(limits, "max_drawdown_pct"),
+        "max_open_positions": int(positions) if positions else None,
+        "max_order_size": hard(limits, "max_order_value"),
+        "risk_rules": limits,
+        "enabled": bool(bot["enabled"]) if bot else True,
+        "config_version": e.version,
+        "event_seq": seq,
+        "created_at": at(e.ts),
+        "updated_at": at(e.ts),
+        "deleted_at": None,
+    }
+
+
+def hard(limits: dict[str, Any], name: str) -> Decimal | None:
+    """The hard side of a limit in a canonical config; None when it has none."""
+    value = (limits.get(name) or {}).get("hard")
+    return None if value is None else Decimal(str(value))

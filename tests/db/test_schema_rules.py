@@ -164,7 +164,7 @@ async def test_one_open_position_per_bot_symbol_and_side(engine: Any) -> None:
     second = position(exchange, id=new_id())
     await insert_refused(engine, UNIQUE, "positions", **second)
     await insert(engine, "positions", **position(exchange, id=new_id(), side="SHORT"))
-    await insert(engine, "positions", **position(exchange, id=new_id(), symbol="kPEPE"))
+    await insert(engine, "positions", **position(exchange, id=new_id(), symbol="kPEPE/USDC:USDC"))
     await insert(engine, "positions", **position(exchange, id=new_id(), bot_id=None))
     await insert_refused(engine, UNIQUE, "positions", **position(exchange, id=new_id(), bot_id=None))
     await refused(engine, CHECK, "update positions set status = 'CLOSED'")  # closed, but when?
