@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from db.embedded import EmbeddedServer, default_server
-from db.migrate import MigrationResult, migrate
+from db.embedded import EmbeddedPostgresError, EmbeddedServer, default_server
+from db.migrate import MigrationError, MigrationResult, migrate
+
+if TYPE_CHECKING:
+    from db.restore import Place
 
 
 class Database:
@@ -30,8 +35,36 @@ class Database:
         return self.url or (await asyncio.to_thread(self._start)).dsn(name)
 
     async def migrate(self, name: str) -> MigrationResult:
-        """Bring a ledger's schema up to date. Raises MigrationError, ConnectError."""
-        return await migrate(await self.locate(name))
+        """Bring a ledger's schema up to date; an embedded one is copied first. Raises MigrationError, ConnectError."""
+        dsn = await self.locate(name)
+        return await migrate(dsn, backup=None if self.url else partial(self._copy_first, name, dsn))
+
+    def backups(self, name: str) -> Path:
+        """Where the copies of a ledger are kept."""
+        return self._data_home / "backups" / name
+
+    async def place(self, name: str) -> Place:
+        """The server of a ledger, for whoever makes and renames databases on it. Raises EmbeddedPostgresError, ConnectError."""
+        from db.clients import tools_for
+        from db.restore import Place, place_of_url, server_major
+
+        if self.url:
+            return place_of_url(self.url, tools_for(await server_major(self.url)))
+        server = await asyncio.to_thread(self._start)
+        return Place(server.dsn, server.dsn("postgres"), server.binaries.tool)
+
+    def _copy_first(self, name: str, dsn: str, revision: str) -> None:
+        """Runs in the migration's thread. Raises MigrationError: without a copy the schema stays as it is."""
+        from db.backup import KEPT, BackupError, prune, save
+
+        try:
+            copy = asyncio.run(save(dsn, self.backups(name), name, self._start().binaries.tool, kind="migration"))
+            prune(self.backups(name), KEPT, "migration")
+        except (BackupError, EmbeddedPostgresError, OSError) as error:
+            raise MigrationError(
+                f"the schema stays at {revision}, because it could not be copied first: {error}"
+            ) from error
+        self.last_backup = copy.path
 
     def _start(self) -> EmbeddedServer:
         if self.server is None:

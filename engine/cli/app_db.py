@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,3 +22,43 @@ def db_migrate(ledger: Which = "", dry_run: DryRun = False, as_json: AsJson = Fa
     from engine.cli import db_migrate as command
 
     raise typer.Exit(command.migrate(ledger, dry_run=dry_run, as_json=as_json))
+
+
+@db.command("backup")
+def db_backup(
+    ledger: Which = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to; default: the ledger's own folder.")
+    ] = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            "--keep", metavar="N", min=0, help="Afterwards delete all but the newest N of `db backup`; 0: none."
+        ),
+    ] = 0,
+    verify: Annotated[bool, typer.Option("--verify", help="Restore the copy aside and compare it.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="Only list the copies that are there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole database into one file with a manifest beside it. An engine may run meanwhile."""
+    from engine.cli import db_backup as command
+
+    if show_list:
+        raise typer.Exit(command.show_list(ledger, as_json=as_json))
+    raise typer.Exit(command.backup(ledger, to, keep, verify=verify, as_json=as_json))
+
+
+@db.command("restore")
+def db_restore(
+    file: Annotated[Path, typer.Argument(help="A dump that `db backup` made.")],
+    ledger: Annotated[
+        str, typer.Option("--ledger", metavar="NAME", help="The ledger to make; default: the one that was copied.")
+    ] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the ledger; it is backed up first.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a ledger from a copy: restored aside, compared, migrated and verified before anything is replaced."""
+    from engine.cli import db_restore as command
+
+    raise typer.Exit(command.restore(file, ledger, replace=replace, dry_run=dry_run, as_json=as_json))

@@ -86,6 +86,10 @@ class Progress:
         print(f"\r\x1b[K{said}" if self._tty else said, end="" if self._tty else "\n", file=sys.stderr, flush=True)
         self._painted = self._tty
 
+    def beat(self) -> None:
+        """For work that cannot say how far it is: the seconds that it took so far."""
+        self(int(time.monotonic() - self._started))
+
     def __enter__(self) -> Progress:
         return self
 
