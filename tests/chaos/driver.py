@@ -57,6 +57,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 def in_a_child(job: dict[str, Any]) -> dict[str, Any]:
     """Fork, run, wait; with `kill_after_s` the child is killed then, wherever it is."""
+    started = time.monotonic()
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -72,7 +73,8 @@ def in_a_child(job: dict[str, Any]) -> dict[str, Any]:
         time.sleep(delay)
         os.kill(pid, signal.SIGKILL)  # still our child until it is waited for, so the number is nobody else's
     _, status = os.waitpid(pid, 0)
-    return {"signal": status & 0x7F, "exit": os.waitstatus_to_exitcode(status)}
+    took_s = time.monotonic() - started
+    return {"signal": status & 0x7F, "exit": os.waitstatus_to_exitcode(status), "took_s": took_s}
 
 
 def main() -> None:

@@ -16,23 +16,22 @@ import duckdb
 import pytest
 
 from tests.chaos.market import config, write_files
-from tests.chaos.world import ROOT, World
+from tests.chaos.world import ROOT, Ended, World
 
 RECORDED = ROOT.parent / "shared" / "data" / "ohlcv"
 NAMES = ("binance_BTCUSDT_1m_2025-01", "binance_ETHUSDT_1m_2025-01")
 BARS = 9_000
 KILLS = 20
-#: A run of these files takes a second or two; killed within this many it is killed while it starts, plays, or ends.
-KILLED_WITHIN_S = 1.0
+#: The part of an uninterrupted run within which a run is killed: while it starts, plays, or, resumed, ends.
+KILLED_WITHIN = 0.7
 
 
 class Recording:
     """Some days of market, and what an uninterrupted run makes of them."""
 
-    def __init__(
-        self, files: list[Path], template: str, result: dict[str, Any], contents: dict[str, list[str]]
-    ) -> None:
-        self.files, self.template, self.result, self.contents = files, template, result, contents
+    def __init__(self, files: list[Path], template: str, ended: Ended, contents: dict[str, list[str]]) -> None:
+        self.files, self.template, self.contents = files, template, contents
+        self.result, self.took_s = ended.result, ended.took_s
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def recording(world: World, tmp_path_factory: pytest.TempPathFactory) -> Recordi
         files, template = write_files(folder, BARS // 3, 11), world.template(config())
     ended = world.run(world.new_ledger("recorded", template), files)
     assert ended.exit == 0 and ended.result["trades"] > 20
-    return Recording(files, template, ended.result, world.contents("recorded"))
+    return Recording(files, template, ended, world.contents("recorded"))
 
 
 def _cut(name: str, folder: Path) -> Path:
@@ -71,7 +70,10 @@ def test_killed_at_random_moments(world: World, recording: Recording) -> None:
     while kills < KILLS:
         ledger = world.new_ledger(f"random_{number}", recording.template)
         number += 1
-        while kills < KILLS and world.run(ledger, recording.files, kill_after_s=rng.uniform(0, KILLED_WITHIN_S)).killed:
+        while kills < KILLS:
+            after_s = rng.uniform(0, KILLED_WITHIN * recording.took_s)
+            if not world.run(ledger, recording.files, kill_after_s=after_s).killed:
+                break
             kills += 1
             heads.append(world.head(ledger))
         ended = world.run(ledger, recording.files)

@@ -25,12 +25,13 @@ RUN_FACTS = ("epoch", "recorded_at")
 
 
 class Ended(NamedTuple):
-    """How a child ended; `borders` are (name, seq of the journal's head) in the order crossed."""
+    """How a child ended, and after how long; `borders` are (name, seq of the journal's head) in the order crossed."""
 
     killed: bool
     exit: int
     result: dict[str, Any]
     borders: list[tuple[str, int]]
+    took_s: float
 
 
 class World:
@@ -67,7 +68,7 @@ class World:
         lines = log.read_text().splitlines() if log.exists() else []
         borders = [(line.split()[0], int(line.split()[1])) for line in lines]
         result = json.loads(out.read_text()) if out.exists() and said["signal"] == 0 else {}
-        return Ended(said["signal"] == 9, said["exit"], result, borders)
+        return Ended(said["signal"] == 9, said["exit"], result, borders, said["took_s"])
 
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         if self._driver is None:

@@ -7,8 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from psycopg.rows import dict_row
 
 from engine.core.config import Config
 from tests.chaos.world import World
+from tests.patience import until
 
 BASE = "base"
 
@@ -128,11 +128,3 @@ class Desk:
                 program.kill()
             program.communicate()
         self._programs.clear()
-
-
-def until(condition: Callable[[], bool], patience_s: float = 60.0) -> None:
-    """Wait for it; the patience only bounds a test that has failed already."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

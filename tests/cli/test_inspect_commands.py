@@ -15,7 +15,8 @@ from engine.cli.main import _halt_at_once
 from engine.core.text import safe_text
 from engine.halt import HALT_REASON
 from tests.chaos.world import ROOT
-from tests.cli.desk import Desk, until
+from tests.cli.desk import Desk
+from tests.patience import until
 
 HEAVY = ("numpy", "pydantic", "asyncpg", "structlog", "textual", "ccxt", "psycopg", "typer")
 

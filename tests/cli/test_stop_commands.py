@@ -18,7 +18,8 @@ import pytest
 from db import pgbin
 from engine.cli.exits import Exit
 from engine.core.config import Config, parse_config
-from tests.cli.desk import Desk, until
+from tests.cli.desk import Desk
+from tests.patience import until
 
 
 def eager() -> Config:

@@ -5,7 +5,6 @@ In memory, so that every border of a run with hundreds of orders can be tried; t
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -16,8 +15,9 @@ from db.memory import MemoryStore
 from engine.core.config import Config, parse_config
 from engine.core.inputs import Candle, Tick
 from engine.core.types import MINUTE_US, Verb
-from engine.runtime import GRACE_S, Asked
+from engine.runtime import Asked
 from tests.core.worlds import BTC, ETH, START, World
+from tests.patience import until_async
 
 RULES = {
     "schema": 1,
@@ -172,9 +172,8 @@ async def test_what_is_decided_is_committed_while_the_next_bar_is_awaited(tmp_pa
 
     async def slow() -> AsyncIterator[Sequence[Candle | Tick]]:
         yield inputs[:90]
-        await asyncio.sleep(3 * GRACE_S)
+        await until_async(lambda: not world.engine._pending, "a commit without another bar")
         seen.append(len(world.store.pairs))
-        assert not world.engine._pending
 
     world = await World(tmp_path, trading_config(), instruments=(BTC, ETH)).open()
     await world.engine.feed(slow())
@@ -185,20 +184,23 @@ async def test_what_is_decided_is_committed_while_the_next_bar_is_awaited(tmp_pa
 async def test_what_a_command_brings_about_is_committed_before_the_next_bar(tmp_path: Path) -> None:
     """A halt's cancellations are in the journal at once, however long the next bar takes."""
     inputs = market(60, 7)
-    told: list[list[str]] = []
+    halted: list[Candle] = []
+
+    def committed() -> list[str]:
+        return [type(event).__name__ for _, event in world.store.pairs]
 
     async def paused() -> AsyncIterator[Sequence[Candle | Tick]]:
         for value in inputs:
             yield [value]
             if isinstance(value, Candle) and any(o.adds_risk for o in world.ledger.orders.values()):
-                await asyncio.sleep(3 * GRACE_S)
+                await until_async(lambda: not world.engine._pending, "a commit without another bar")
                 asked = Asked(Verb.HALT, "tester", "now")
                 world.engine.ask(asked)
                 await asked.answer
-                await asyncio.sleep(3 * GRACE_S)
-                told.append([type(event).__name__ for _, event in world.store.pairs[-3:]])
+                await until_async(lambda: "OrderCanceled" in committed()[-3:], "a cancellation without another bar")
+                halted.append(value)
                 return
 
     world = await World(tmp_path, trading_config(), instruments=(BTC, ETH)).open()
     await world.engine.feed(paused())
-    assert told and "OrderCanceled" in told[0]
+    assert halted

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine import status
+from tests.patience import PATIENCE_S
 from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +65,13 @@ class Program:
 
     def run(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.argv(*words), env=self.env, cwd=self.home, capture_output=True, text=True, timeout=120, check=False
+            self.argv(*words),
+            env=self.env,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=5 * PATIENCE_S,
+            check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
         if check:
@@ -72,6 +80,10 @@ class Program:
 
     def json(self, *words: str | Path) -> Any:
         return json.loads(self.run(*words, "--json").stdout)
+
+    def status(self, ledger: str) -> dict[str, Any]:
+        """The status file as it is now; what `quantsail status` says of it takes a second longer. Empty before the first."""
+        return status.read(self.home / "data" / "quantsail" / "ledgers" / ledger / status.STATUS_NAME) or {}
 
     def cockpit(self, terminal: Terminal, *words: str | Path) -> None:
         terminal.spawn(self.argv(*words), self.env)

@@ -4,7 +4,7 @@
 
     with Terminal(120, 40) as terminal:
         terminal.spawn([sys.executable, "-m", "engine.cli.main", "run"], {"QUANTSAIL_HOME": str(tmp_path)})
-        terminal.wait_for("ACTIVE", 20)
+        terminal.wait_for("ACTIVE")
         terminal.send(F9)
 
 A thread reads all output into a pyte screen (`screen()`) and, byte by byte, into `raw`. It answers the two questions
@@ -31,6 +31,8 @@ from types import TracebackType
 from typing import Self
 
 import pyte
+
+from tests.patience import PATIENCE_S
 
 F9 = "\x1b[20~"
 CTRL_K = "\x0b"
@@ -101,7 +103,7 @@ class Terminal:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def wait_exit(self, timeout_s: float = 10.0) -> int:
+    def wait_exit(self, timeout_s: float = PATIENCE_S) -> int:
         """The exit code (negative: the signal). Raises AssertionError with the screen when it does not end."""
         assert self.process is not None, "spawn() first"
         try:
@@ -139,7 +141,7 @@ class Terminal:
         with self._changed:
             return bytes(self._raw)
 
-    def wait_for(self, text: str, timeout_s: float = 10.0, *, gone: bool = False) -> list[str]:
+    def wait_for(self, text: str, timeout_s: float = PATIENCE_S, *, gone: bool = False) -> list[str]:
         """Wait until a row shows `text` (or, with `gone`, none does); returns the screen.
 
         Raises AssertionError with the screen after `timeout_s`, or at once when the program has ended.
@@ -157,7 +159,7 @@ class Terminal:
                     raise AssertionError(f"{text!r} is {what} the screen:\n" + "\n".join(rows))
                 self._changed.wait(min(left, 0.2))
 
-    def wait_raw(self, data: bytes, timeout_s: float = 10.0) -> None:
+    def wait_raw(self, data: bytes, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the program has written `data`, for what a screen does not keep."""
         end = time.monotonic() + timeout_s
         with self._changed:
@@ -187,21 +189,21 @@ class Terminal:
         """Close the terminal: the program gets SIGHUP, the end of its input, and errors when it writes."""
         self._closed.set()
         self._reading.set()
-        self._reader.join(5.0)
+        self._reader.join(PATIENCE_S)
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
 
     def close(self) -> None:
         """End the program and everything it started: SIGTERM, then SIGKILL to those that are left."""
-        for signum, patience_s in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        for signum, patience_s in ((signal.SIGTERM, 3.0), (signal.SIGKILL, PATIENCE_S)):
             self._end(signum, patience_s)
         self.close_master()
         if self._slave >= 0:
             os.close(self._slave)
             self._slave = -1
         if self.process is not None:
-            self.process.wait(5.0)
+            self.process.wait(PATIENCE_S)
 
     def _end(self, signum: int, patience_s: float) -> None:
         end = time.monotonic() + patience_s

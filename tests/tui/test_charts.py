@@ -16,6 +16,7 @@ from rich.style import Style
 from textual.app import ComposeResult
 from textual.strip import Strip
 
+from tests.patience import until_async
 from tui.ansi import ansi_to_strips
 from tui.charts import (
     ChartColours,
@@ -280,11 +281,7 @@ async def test_a_flood_of_data_is_drawn_rarely_and_ends_with_the_last() -> None:
             app.shown()
         assert app.chart.drawings - before == 1, "a hundred changes, one drawing; the next waits for its time"
         app.chart.set_series(minutes(3), [70_000.0, 90_000.0, 80_000.0])
-        for _ in range(40):
-            await pilot.pause(0.05)
-            if "80,000" in app.shown():
-                break
-        assert "80,000" in app.shown()
+        await until_async(lambda: "80,000" in app.shown())
 
 
 async def test_a_series_of_two_lengths_is_refused() -> None:

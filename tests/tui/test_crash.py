@@ -58,7 +58,7 @@ def test_a_crash_on_a_real_terminal_shows_the_place_and_no_value(tmp_path: Path,
     log = tmp_path / "logs" / "crash.log"
     with Terminal(120, 30) as terminal:
         terminal.spawn([sys.executable, str(tmp_path / "app.py"), str(log)], {"PYTHONPATH": str(ROOT)})
-        terminal.wait_for("ready", 20)
+        terminal.wait_for("ready")
         terminal.send(key)
         assert terminal.wait_exit() == 1
         terminal.wait_for(f"quantsail: the screen stopped ({kind}")
@@ -78,7 +78,7 @@ def test_panic_prints_its_words(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     with Terminal(80, 24) as terminal:
         terminal.spawn([sys.executable, str(tmp_path / "app.py"), str(tmp_path / "log")], {"PYTHONPATH": str(ROOT)})
-        terminal.wait_for("ready", 20)
+        terminal.wait_for("ready")
         terminal.send("p")
         terminal.wait_exit()
         terminal.wait_for("plain words")

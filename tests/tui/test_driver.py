@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.patience import until
 from tests.tui.terminal import CTRL_K, F9, PASTE_END, PASTE_START, Terminal
 from tui.driver import terminal_problem
 
@@ -40,10 +40,14 @@ class Tiny(CockpitApp[None]):
         self.query_one("#beat", Static).update(f"beat {self.beats} seen")
         # Every beat repaints the whole screen: about 10 kB.
         self.query_one("#wall", Static).update(chr(97 + self.beats % 26) * 8000)
-        (HOME / "beats").write_text(f"{self.beats} {int(self._driver.writer.is_stalled)} "
-                                    f"{self._driver.writer.dropped_writes}")
-        names = [thread.name for thread in threading.enumerate()]
-        (HOME / "threads").write_text(" ".join(names) + "\\n")
+        writer = self._driver.writer
+        self.say("beats", f"{self.beats} {int(writer.is_stalled)} {writer.dropped_writes}")
+        self.say("threads", " ".join(thread.name for thread in threading.enumerate()) + "\\n")
+
+    def say(self, name, text):
+        # Whole at once: the test reads at any time.
+        (HOME / f"{name}.new").write_text(text)
+        (HOME / f"{name}.new").replace(HOME / name)
 
     def on_key(self, event):
         with (HOME / "keys").open("a") as file:
@@ -90,16 +94,10 @@ class Home:
         parts = file.read_text().split() if file.exists() else []
         return (int(parts[0]), parts[1] == "1", int(parts[2])) if len(parts) == 3 else (0, False, 0)
 
-    def wait_beats(self, more: int, timeout_s: float = 20.0) -> None:
+    def wait_beats(self, more: int) -> None:
         """Wait until the loop has beaten `more` times from now."""
         goal = self.beats()[0] + more
-        self.wait(lambda: self.beats()[0] >= goal, f"{more} more beats", timeout_s)
-
-    def wait(self, ready: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
-        end = time.monotonic() + timeout_s
-        while not ready():
-            assert time.monotonic() < end, f"no {what} in {timeout_s} s"
-            time.sleep(0.02)
+        until(lambda: self.beats()[0] >= goal, f"{more} more beats")
 
 
 @pytest.fixture
@@ -112,34 +110,37 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     (tmp_path / "app.py").write_text(APP)
     with Terminal(100, 30) as screen:
         screen.spawn([sys.executable, str(tmp_path / "app.py"), str(tmp_path)], {"PYTHONPATH": str(ROOT)})
-        screen.wait_for("seen", 20)
+        screen.wait_for("seen")
         yield screen
 
 
 def test_a_frozen_terminal_does_not_stop_the_loop_and_is_repainted(terminal: Terminal, home: Home) -> None:
     terminal.stop_reading()
-    home.wait(lambda: home.beats()[1], "stall")
+    until(lambda: home.beats()[1], "stall")
     home.wait_beats(100)
     assert home.beats()[1], "the terminal still does not read"
     assert home.beats()[2] > 0, "frames were dropped"
     frozen_at = home.beats()[0]
     terminal.resume()
-    home.wait(lambda: not home.beats()[1], "recovery")
+    until(lambda: not home.beats()[1], "recovery")
 
     def shown_beat() -> int:
         row = next((row for row in terminal.screen() if row.startswith("beat ")), "beat 0 seen")
         return int(row.split()[1])
 
-    home.wait(lambda: shown_beat() > frozen_at, "fresh frame on the screen")
-    letters = [set(row) for row in terminal.screen()[5:29]]
-    assert all(len(row) == 1 for row in letters), "every row was painted whole"
+    def is_painted_whole() -> bool:
+        # A picture may be read while half of the next frame has arrived.
+        return all(len(set(row)) == 1 for row in terminal.screen()[5:29])
+
+    until(lambda: shown_beat() > frozen_at, "fresh frame on the screen")
+    until(is_painted_whole, "every row painted whole")
 
 
 def test_a_closed_terminal_is_noticed_once_and_nothing_spins(terminal: Terminal, home: Home) -> None:
     terminal.close_master()
-    home.wait(lambda: home.lines("lost"), "notice of the loss")
+    until(lambda: home.lines("lost"), "notice of the loss")
     # A thread that has ended cannot spin on the end of the input, nor on errors of the output.
-    home.wait(lambda: not {"textual-input", "terminal-output"} & set(home.words("threads")), "end of both threads")
+    until(lambda: not {"textual-input", "terminal-output"} & set(home.words("threads")), "end of both threads")
     home.wait_beats(50)
     assert terminal.is_running()
     assert home.lines("lost") == ["lost"]
@@ -147,16 +148,16 @@ def test_a_closed_terminal_is_noticed_once_and_nothing_spins(terminal: Terminal,
 
 def test_the_kill_key_is_seen_while_the_loop_is_blocked(terminal: Terminal, home: Home) -> None:
     terminal.send("\x1b[15~")
-    home.wait((home.path / "blocked").exists, "block")
+    until((home.path / "blocked").exists, "block")
     before = home.beats()[0]
     terminal.send(F9)
-    home.wait(lambda: home.lines("panic") == ["f9"], "panic key")
+    until(lambda: home.lines("panic") == ["f9"], "panic key")
     terminal.send(CTRL_K)
-    home.wait(lambda: home.lines("panic") == ["f9", "ctrl+k"], "second panic key")
+    until(lambda: home.lines("panic") == ["f9", "ctrl+k"], "second panic key")
     assert home.beats()[0] == before, "the loop is still blocked"
     assert "f9" not in home.lines("keys")
     (home.path / "unblock").touch()
-    home.wait(lambda: "f9" in home.lines("keys"), "the key in Textual, after the block")
+    until(lambda: "f9" in home.lines("keys"), "the key in Textual, after the block")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_every_spelling_of_the_kill_key_inside_an_input(
     terminal.send("abc")
     terminal.wait_for("abc")
     terminal.send(spelling)
-    home.wait(lambda: home.lines("panic") == [key], "panic key")
+    until(lambda: home.lines("panic") == [key], "panic key")
 
 
 def test_a_pasted_kill_key_is_text(terminal: Terminal, home: Home) -> None:
@@ -177,14 +178,14 @@ def test_a_pasted_kill_key_is_text(terminal: Terminal, home: Home) -> None:
     terminal.wait_for("pasted")
     assert home.lines("panic") == []
     terminal.send(CTRL_K)
-    home.wait(lambda: home.lines("panic") == ["ctrl+k"], "panic key after the paste")
+    until(lambda: home.lines("panic") == ["ctrl+k"], "panic key after the paste")
 
 
 def test_a_paste_whose_end_was_lost_does_not_swallow_the_kill_key_for_ever(terminal: Terminal, home: Home) -> None:
     terminal.send(f"{PASTE_START}half")
-    terminal.wait_for("half", 20)
+    terminal.wait_for("half")
     terminal.send(F9)
-    home.wait(lambda: home.lines("panic") == ["f9"], "panic key")
+    until(lambda: home.lines("panic") == ["f9"], "panic key")
 
 
 def test_signals_that_stop_a_program_do_not_stop_this_one(terminal: Terminal, home: Home) -> None:
@@ -203,9 +204,9 @@ def test_signals_that_stop_a_program_do_not_stop_this_one(terminal: Terminal, ho
 
 def test_the_terminal_is_restored_at_the_end_also_after_a_stall(terminal: Terminal, home: Home) -> None:
     terminal.stop_reading()
-    home.wait(lambda: home.beats()[1], "stall")
+    until(lambda: home.beats()[1], "stall")
     terminal.send("\x1b[17~")
-    home.wait(lambda: "f6" in home.lines("keys"), "key")
+    until(lambda: "f6" in home.lines("keys"), "key")
     terminal.resume()
     assert terminal.wait_exit() == 0
     terminal.wait_raw(b"\x1b[?1049l")
@@ -213,9 +214,9 @@ def test_the_terminal_is_restored_at_the_end_also_after_a_stall(terminal: Termin
 
 def test_a_frozen_terminal_does_not_keep_the_program_from_ending(terminal: Terminal, home: Home) -> None:
     terminal.stop_reading()
-    home.wait(lambda: home.beats()[1], "stall")
+    until(lambda: home.beats()[1], "stall")
     terminal.send("\x1b[17~")
-    assert terminal.wait_exit(20) == 0
+    assert terminal.wait_exit() == 0
 
 
 def test_a_broken_kill_handler_ends_the_screen_with_a_reason(terminal: Terminal, home: Home) -> None:
@@ -228,7 +229,7 @@ def test_a_broken_kill_handler_ends_the_screen_with_a_reason(terminal: Terminal,
 
 def test_a_resize_is_followed(terminal: Terminal, home: Home) -> None:
     terminal.resize(140, 45)
-    home.wait(lambda: any(len(row) == 140 for row in terminal.screen()), "row of 140 columns")
+    until(lambda: any(len(row) == 140 for row in terminal.screen()), "row of 140 columns")
 
 
 @pytest.mark.parametrize("term", ["", "dumb", "unknown"])

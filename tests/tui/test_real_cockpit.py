@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.patience import until
 from tests.tui.program import EAGER, Program, write_candles
 from tests.tui.terminal import CTRL_K, CTRL_Q, ENTER, ESCAPE, F9, Terminal
 
@@ -18,22 +17,11 @@ CTRL_R = "\x12"
 LEDGER = "drill"
 
 
-def until(look: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """The first true answer of `look`."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if answer := look():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"{look} stayed false for {timeout_s} s")
-
-
 def quit_program(terminal: Terminal) -> int:
     terminal.send(CTRL_Q)
-    terminal.wait_for("stop safely", 10)
+    terminal.wait_for("stop safely")
     terminal.send(ENTER)
-    assert terminal.process is not None
-    return terminal.process.wait(30)
+    return terminal.wait_exit()
 
 
 @pytest.fixture
@@ -53,34 +41,33 @@ def test_the_kill_key_stops_and_a_restart_stays_stopped(program: Program, cols: 
     program.use_config(EAGER, LEDGER)
     with Terminal(cols, rows) as terminal:
         program.cockpit(terminal, *replay(program, "--speed", "12"))  # five seconds a bar: entries rest for long enough
-        terminal.wait_for("ACTIVE", 30)
-        until(lambda: entries(program, open_only=True), 60)
+        terminal.wait_for("ACTIVE")
+        until(lambda: entries(program, open_only=True))
         terminal.send(F9)
-        terminal.wait_for("entries are HELD", 5)
-        until(lambda: "HELD" in terminal.screen()[0], 5)
+        terminal.wait_for("entries are HELD")
+        until(lambda: "HELD" in terminal.screen()[0])
         terminal.send(ENTER)
-        terminal.wait_for("HALTED", 10)
+        terminal.wait_for("HALTED")
         until(lambda: program.json("status", "--ledger", LEDGER)["state"] == "HALTED")
-        until(lambda: not entries(program, open_only=True), 10)
+        until(lambda: program.status(LEDGER)["state"] == "HALTED" and not entries(program, open_only=True))
         assert any(o["status"] == "CANCELED" for o in entries(program))
-        assert any("re-arm" in line for line in terminal.screen())
-        events = program.json("status", "--ledger", LEDGER)["orders_total"]
-        time.sleep(6)  # a bar and more: nothing that adds risk is sent
-        assert program.json("status", "--ledger", LEDGER)["orders_total"] == events
+        terminal.wait_for("re-arm")
+        halted = program.status(LEDGER)
+        terminal.send(">" * 5)  # twice as fast with each: many bars, and nothing that adds risk is sent
+        until(lambda: bars_played(program) >= halted["replay"]["played"] + 20)
+        assert program.status(LEDGER)["orders_total"] == halted["orders_total"]
         assert quit_program(terminal) == 0
 
     with Terminal(cols, rows) as terminal:
         program.cockpit(terminal, *replay(program, "--speed", "12"))
-        terminal.wait_for("HALTED", 30)
+        terminal.wait_for("HALTED")
         terminal.send(CTRL_R)
-        terminal.wait_for("Type RESUME", 5)
+        terminal.wait_for("Type RESUME")
         terminal.send("RESUME" + ENTER)
-        time.sleep(0.5)
-        terminal.send(ENTER)
-        terminal.wait_for("a reason is needed", 5)
+        until(lambda: terminal.send(ENTER) or "a reason is needed" in terminal.text())
         assert program.json("status", "--ledger", LEDGER)["state"] == "HALTED"
         terminal.send("looked at the feed" + ENTER)
-        terminal.wait_for("ACTIVE", 10)
+        terminal.wait_for("ACTIVE")
         until(lambda: program.json("status", "--ledger", LEDGER)["state"] == "ACTIVE")
         assert quit_program(terminal) == 0
     reasons = [
@@ -92,16 +79,20 @@ def test_the_kill_key_stops_and_a_restart_stays_stopped(program: Program, cols: 
 
 
 def entries(program: Program, *, open_only: bool = False) -> list[dict[str, Any]]:
-    orders = program.json("status", "--ledger", LEDGER).get("orders", [])
+    orders = program.status(LEDGER).get("orders", [])
     return [o for o in orders if o["role"] == "ENTRY" and (o["is_open"] or not open_only)]
+
+
+def bars_played(program: Program) -> int:
+    return int(program.status(LEDGER)["replay"]["played"])
 
 
 def test_a_fresh_start_shows_a_simulated_market_that_moves(tmp_path: Path) -> None:
     program = Program(tmp_path)
     with Terminal(80, 24) as terminal:
         program.cockpit(terminal)
-        terminal.wait_for("SIMULATED", 20)
-        terminal.wait_for("ACTIVE", 30)
+        terminal.wait_for("SIMULATED")
+        terminal.wait_for("ACTIVE")
         until(lambda: "candles" in "\n".join(terminal.screen()))
         before = [line for line in terminal.screen() if "candles" in line]
         until(lambda: [line for line in terminal.screen() if "candles" in line] not in (before, []))
@@ -112,12 +103,12 @@ def test_a_fresh_start_shows_a_simulated_market_that_moves(tmp_path: Path) -> No
 def test_ctrl_k_then_escape_releases(program: Program) -> None:
     with Terminal(80, 24) as terminal:
         program.cockpit(terminal, *replay(program, "--speed", "60"))
-        terminal.wait_for("ACTIVE", 30)
+        terminal.wait_for("ACTIVE")
         terminal.send(CTRL_K)
-        terminal.wait_for("entries are HELD", 5)
+        terminal.wait_for("entries are HELD")
         terminal.send(ESCAPE)
-        terminal.wait_for("entries are HELD", 5, gone=True)
-        until(lambda: "ACTIVE" in terminal.screen()[0], 10)
+        terminal.wait_for("entries are HELD", gone=True)
+        until(lambda: "ACTIVE" in terminal.screen()[0])
         assert quit_program(terminal) == 0
     assert program.json("status", "--ledger", LEDGER)["state"] == "ACTIVE"
 
@@ -125,17 +116,17 @@ def test_ctrl_k_then_escape_releases(program: Program) -> None:
 def test_a_closed_terminal_leaves_an_engine_that_obeys(program: Program) -> None:
     with Terminal(80, 24) as terminal:
         program.cockpit(terminal, *replay(program, "--speed", "60"))
-        terminal.wait_for("ACTIVE", 30)
+        terminal.wait_for("ACTIVE")
         process = terminal.process
         assert process is not None
         terminal.close_master()
-        time.sleep(1.5)
-        now = program.json("status", "--ledger", LEDGER)
-        assert now["running"] and process.poll() is None
+        lost = bars_played(program)
+        until(lambda: bars_played(program) > lost)
+        assert program.json("status", "--ledger", LEDGER)["running"] and process.poll() is None
         program.run("halt", "--ledger", LEDGER, "--wait")
         assert program.json("status", "--ledger", LEDGER)["state"] == "HALTED"
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert terminal.wait_exit() == 0
 
 
 def test_kill_minus_nine_in_the_cockpit_changes_nothing(tmp_path: Path) -> None:
@@ -154,18 +145,18 @@ def test_kill_minus_nine_in_the_cockpit_changes_nothing(tmp_path: Path) -> None:
     program = prepared(tmp_path / "killed")
     with Terminal(120, 40) as terminal:
         program.cockpit(terminal, *replay(program, "--seed", "3", "--speed", "3000"))
-        until(lambda: program.json("status", "--ledger", LEDGER).get("trades_total", 0) >= 3, 40)
+        until(lambda: program.status(LEDGER).get("trades_total", 0) >= 3)
         assert terminal.process is not None
         terminal.process.kill()
-        terminal.process.wait(10)
+        terminal.wait_exit()
     before = program.json("status", "--ledger", LEDGER)
     assert not before["running"]
     with Terminal(120, 40) as terminal:
         program.cockpit(terminal, *replay(program, "--seed", "3", "--speed", "0.01"))
-        until(lambda: program.json("status", "--ledger", LEDGER)["running"], 20)
-        after = until(lambda: (now := program.json("status", "--ledger", LEDGER))["seq"] >= before["seq"] and now, 20)
+        until(lambda: program.json("status", "--ledger", LEDGER)["running"])
+        after = until(lambda: (now := program.json("status", "--ledger", LEDGER))["seq"] >= before["seq"] and now)
         assert after["trades_total"] >= before["trades_total"] and after["orders"]
-        terminal.wait_for("equity", 10)
+        terminal.wait_for("equity")
         assert quit_program(terminal) == 0
     resumed = program.json("run", "--headless", *replay(program, "--seed", "3", "--until-end"))
     assert resumed == expected
@@ -175,11 +166,10 @@ def test_kill_minus_nine_in_the_cockpit_changes_nothing(tmp_path: Path) -> None:
 def test_a_second_cockpit_on_the_same_ledger_is_refused_in_one_line(program: Program) -> None:
     with Terminal(80, 24) as first, Terminal(80, 24) as second:
         program.cockpit(first, *replay(program, "--speed", "60"))
-        first.wait_for("ACTIVE", 30)
+        first.wait_for("ACTIVE")
         program.cockpit(second, *replay(program, "--speed", "60"))
-        assert second.process is not None
-        assert second.process.wait(30) == 5
-        second.wait_for("quantsail:", 5)
+        assert second.wait_exit() == 5
+        second.wait_for("quantsail:")
         assert "Traceback" not in "\n".join(second.screen())
         assert quit_program(first) == 0
 
@@ -189,6 +179,5 @@ def test_a_bad_file_is_one_line_and_exit_4(program: Program) -> None:
     bad.write_text(f"time,open,high,low,close,volume\n{1_735_689_600_000},1,0.5,2,1,1\n")
     with Terminal(80, 24) as terminal:
         program.cockpit(terminal, "--replay", bad)
-        assert terminal.process is not None
-        assert terminal.process.wait(30) == 4
-        terminal.wait_for("row 1", 5)
+        assert terminal.wait_exit() == 4
+        terminal.wait_for("row 1")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.app import ComposeResult
 
+from tests.patience import until
 from tests.tui.terminal import Terminal
 from tui.crash import CockpitApp
 from tui.widgets.columns import GAP, Cell, Column, Row, fit_cell, plan, sort_rows
@@ -365,11 +366,12 @@ def test_no_byte_of_hostile_text_reaches_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(HOSTILE_APP)
     with Terminal(100, 20) as terminal:
         terminal.spawn([sys.executable, str(tmp_path / "app.py")], {"PYTHONPATH": str(ROOT)})
-        rows = terminal.wait_for("end of screen", 20)
+        terminal.wait_for("end of screen")
+        until(lambda: sum("tail" in line for line in terminal.screen()) == 9, "all nine rows")
+        rows = terminal.screen()
         # Textual's own request for a pointer shape ends with BEL; what we drew must hold none.
         raw = terminal.raw.replace(b"\x1b]22;default\x07", b"")
     for attack in (b"\x1b]0;", b"\x1b]52", b"\x9b", b"\x1bP", b"\x07", "\u202e".encode(), b"\x1b[2J"):
         assert attack not in raw, attack
     assert b"\x1b[?1049l" not in raw
     assert any("[bold red]markup[/]tail" in line for line in rows), "\n".join(rows)
-    assert sum("tail" in line for line in rows) == 9
