@@ -7,12 +7,13 @@ an aware datetime and `jsonb` text: asyncpg's own codecs, because a text codec f
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import asyncpg
 
 Role = Literal["qs_owner", "qs_engine", "qs_app", "qs_view"]
 Profile = Literal["FULL", "REDUCED"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from db.embedded import EmbeddedPostgresError, EmbeddedServer, default_server
+from db.embedded import SUPERUSER, EmbeddedPostgresError, EmbeddedServer, default_server
+from db.logins import Login
 from db.migrate import MigrationError, MigrationResult, migrate
 
 if TYPE_CHECKING:
@@ -25,18 +26,26 @@ class Database:
         self.last_backup: Path | None = None
 
     async def open(self, name: str) -> str:
-        """DSN of a ledger's database, created and migrated. Raises EmbeddedPostgresError, ConnectError, MigrationError."""
-        dsn = self.url or await asyncio.to_thread(self._embedded, name)
-        await self.migrate(name)
-        return dsn
+        """DSN of a ledger's database for the application, created and migrated.
 
-    async def locate(self, name: str) -> str:
-        """DSN of a ledger's database as it is: neither created nor migrated. Raises EmbeddedPostgresError."""
-        return self.url or (await asyncio.to_thread(self._start)).dsn(name)
+        Raises EmbeddedPostgresError, ConnectError, MigrationError.
+        """
+        if not self.url:
+            await asyncio.to_thread(self._create, name)
+        await self.migrate(name)
+        return await self.locate(name)
+
+    async def locate(self, name: str, login: Login = "qs_login") -> str:
+        """DSN of a ledger's database as it is: neither created nor migrated. Raises EmbeddedPostgresError.
+
+        As qs_admin for what works as the owner: migrations, rebuild, retention, convert, backup. DATABASE_URL is used as it
+        is, whoever logs in there.
+        """
+        return self.url or (await asyncio.to_thread(self._start)).dsn(name, login)
 
     async def migrate(self, name: str) -> MigrationResult:
         """Bring a ledger's schema up to date; an embedded one is copied first. Raises MigrationError, ConnectError."""
-        dsn = await self.locate(name)
+        dsn = await self.locate(name, "qs_admin")
         return await migrate(dsn, backup=None if self.url else partial(self._copy_first, name, dsn))
 
     def backups(self, name: str) -> Path:
@@ -51,7 +60,8 @@ class Database:
         if self.url:
             return place_of_url(self.url, tools_for(await server_major(self.url)))
         server = await asyncio.to_thread(self._start)
-        return Place(server.dsn, server.dsn("postgres"), server.binaries.tool)
+        tool = server.binaries.tool
+        return Place(partial(server.dsn, login="qs_admin"), server.dsn("postgres", SUPERUSER), tool, owner="qs_admin")
 
     def _copy_first(self, name: str, dsn: str, revision: str) -> None:
         """Runs in the migration's thread. Raises MigrationError: without a copy the schema stays as it is."""
@@ -71,10 +81,8 @@ class Database:
             self.server = default_server(self._data_home).start()
         return self.server
 
-    def _embedded(self, name: str) -> str:
-        server = self._start()
-        server.create_database(name)
-        return server.dsn(name)
+    def _create(self, name: str) -> None:
+        self._start().create_database(name)
 
     def ensure(self) -> bool:
         """Start the embedded server again if it died: True when it had to. Nothing for a foreign one."""

@@ -15,6 +15,7 @@ proves nothing after a reboot. Without /proc (macOS) there is no such witness: a
 socket, and a left-over postmaster.pid is not deleted but loses its pid, so that PostgreSQL's own shared-memory
 check still refuses to start beside orphaned backends.
 
+The superuser makes the cluster, its roles and its databases; programs log in as those of `db.logins`.
 All methods block: an asyncio program calls them through `asyncio.to_thread`, from any thread. POSIX only (flock).
 Sources: PostgreSQL 18 documentation, "Server Setup and Operation" (SIGINT is the fast shutdown), "initdb",
 "Managing Databases"; flock(2); unix(7).
@@ -34,9 +35,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
-from db import pgbin
+from db import logins, pgbin
+from db.logins import Login
 from db.pgbin import SUPERUSER, EmbeddedPostgresError, PgBinaries, ServerStartError, find_binaries, major_of
 
 if TYPE_CHECKING:
@@ -123,13 +124,9 @@ class EmbeddedServer:
         """The postmaster's pid; None when it does not run."""
         return pgbin.postmaster(self.data_dir, self.socket_dir)
 
-    def dsn(self, database: str) -> str:
-        """Connection URI for `database` as the superuser, over the socket; for asyncpg and psycopg alike.
-
-        The port is in it, so that a stray PGPORT in the environment cannot point elsewhere.
-        """
-        host = quote(str(self.socket_dir), safe="")
-        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?host={host}&port={pgbin.PORT}"
+    def dsn(self, database: str, login: Login = "qs_login") -> str:
+        """Connection URI for `database` over the socket (see `db.logins`); for asyncpg and psycopg alike."""
+        return logins.uri(self.socket_dir, database, login)
 
     def start(self) -> Self:
         """Become a user of the server; create the cluster and start it where needed. Idempotent.
@@ -146,6 +143,7 @@ class EmbeddedServer:
                 self._flock(users_fd, fcntl.LOCK_SH)
                 self._create_cluster(lock_fd)
                 self._serve(lock_fd)
+                logins.make(self.dsn("postgres", SUPERUSER))
             except BaseException:
                 os.close(users_fd)
                 raise
@@ -192,7 +190,7 @@ class EmbeddedServer:
         return sorted(row[0] for row in rows if row[0] not in RESERVED_DATABASES)
 
     def create_database(self, name: str, template: str = "template0") -> bool:
-        """Create a database; False when it exists already, also when another program creates it right now.
+        """Create a database of qs_admin; False when it exists already, also when another program creates it right now.
 
         Raises ValueError for a reserved name or one that PostgreSQL cannot keep, and psycopg.Error (a template in use).
         """
@@ -200,7 +198,9 @@ class EmbeddedServer:
 
         if not name or "\0" in name or len(name.encode("utf-8", "replace")) > 63 or name in RESERVED_DATABASES:
             raise ValueError(f"{name[:80]!r} cannot name a database: use 1 to 63 bytes, none of PostgreSQL's own")
-        command = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        command = sql.SQL("create database {} template {} owner qs_admin").format(
+            *map(sql.Identifier, (name, template))
+        )
         if name in self.databases():
             return False  # the usual case leaves no error in the server's log
         with self._connect() as connection:
@@ -213,7 +213,7 @@ class EmbeddedServer:
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         import psycopg  # only here: a program that talks through asyncpg need not load it
 
-        return psycopg.connect(self.dsn("postgres"), autocommit=True, connect_timeout=30)
+        return psycopg.connect(self.dsn("postgres", SUPERUSER), autocommit=True, connect_timeout=30)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[int]:

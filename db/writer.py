@@ -200,7 +200,9 @@ async def lock(conn: asyncpg.Connection, own_backend: int = 0) -> None:
             return
         holder = await conn.fetchrow(_HOLDER)
         if holder is not None and own_backend and holder["backend"] == own_backend:
-            await conn.execute("select pg_terminate_backend($1)", own_backend)
+            async with conn.transaction():
+                await conn.execute("set local role none")  # the session is the login's, and no role of ours may end it
+                await conn.execute("select pg_terminate_backend($1)", own_backend)
         if attempt < _LOCK_TRIES - 1:
             await asyncio.sleep(_LOCK_PAUSE_S)
     raise _fenced(holder)

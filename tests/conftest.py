@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.embedded import EmbeddedServer, PgBinaries, find_binaries
+from db.embedded import SUPERUSER, EmbeddedServer, PgBinaries, find_binaries
 from db.pgbin import BinariesError, inspect_binaries
 
 SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
@@ -66,7 +66,7 @@ def pg15_server(tmp_path_factory: pytest.TempPathFactory, pg15_binaries: PgBinar
 
 @pytest.fixture
 def database(pg_server: EmbeddedServer) -> Iterator[str]:
-    """Connection URI of a fresh, empty database on `pg_server`; dropped afterwards, open sessions or not."""
+    """Connection URI of a fresh, empty database on `pg_server`, as the superuser; dropped afterwards, open sessions or not."""
     yield from _fresh(pg_server)
 
 
@@ -80,8 +80,8 @@ def _fresh(server: EmbeddedServer) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     server.create_database(name)
     try:
-        yield server.dsn(name)
+        yield server.dsn(name, SUPERUSER)
     finally:
         server.ensure()  # a test that killed the server must not fail the next one
-        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        with psycopg.connect(server.dsn("postgres", SUPERUSER), autocommit=True) as connection:
             connection.execute(f'drop database if exists "{name}" with (force)'.encode())

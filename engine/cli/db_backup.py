@@ -28,7 +28,7 @@ def backup(ledger: str, to: Path | None, keep: int, *, verify: bool, as_json: bo
 async def _backup(database: Database, name: str, to: Path | None, keep: int, verify: bool) -> dict[str, Any]:
     from db import backup, restore
 
-    dsn, place = await database.locate(name), await database.place(name)
+    dsn, place = await database.locate(name, "qs_admin"), await database.place(name)
     folder = database.backups(name)
     with Progress(f"{name}: copying", "bytes") as written:
         copy = await backup.save(dsn, folder, name, place.tools, to=to, written=written)

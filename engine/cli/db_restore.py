@@ -80,7 +80,7 @@ async def _look(database: Database, file: Path, ledger: str) -> _Plan:
     place = await database.place(name)
     major = await restore.server_major(place.maintenance)
     dump = await restore.examine(file, place.tools, major)
-    dsn = await database.locate(name)
+    dsn = await database.locate(name, "qs_admin")
     own = restore.database_name(database.url) if database.url else name
     there = await restore.facts_of(dsn) if await restore.exists(place, own) else None
     if there is not None and there.revision is None:
@@ -111,7 +111,7 @@ async def _replace(database: Database, plan: _Plan, inside: Facts, scratch: str)
         applied, said = await restore.finish(plan.place, scratch, draft)
         saved = None
         if plan.there is not None:
-            dsn = await database.locate(plan.name)
+            dsn = await database.locate(plan.name, "qs_admin")
             folder = database.backups(plan.name) / "replaced"
             saved = (await backup.save(dsn, folder, plan.name, plan.place.tools, kind="restore")).path
         await restore.swap(plan.place, scratch, plan.database)

@@ -91,13 +91,28 @@ async def _foreign(url: str) -> str:
     conn = await connect(url, "qs_view", name="quantsail doctor")
     try:
         server = str(await conn.fetchval("show server_version")).split()[0]
-        return f"server {server}, roles {await profile(conn)}"
+        warning = _too_mighty(await conn.fetchrow(_LOGIN))
+        return f"server {server}, roles {await profile(conn)}{warning}"
     except DatabaseUnreachable:
         raise
     except ConnectError:
-        return f"server {server}; no schema yet, the first start makes it"
+        return f"server {server}; no schema yet, the first start makes it{warning}"
     finally:
         await conn.close()
+
+
+_LOGIN = "select rolname, rolsuper, rolbypassrls from pg_catalog.pg_roles where rolname = session_user"
+
+
+def _too_mighty(login: Any) -> str:
+    """A warning about a login of DATABASE_URL that no guard and no row security binds; empty for an ordinary one."""
+    if not (login["rolsuper"] or login["rolbypassrls"]):
+        return ""
+    power = "is a superuser" if login["rolsuper"] else "has BYPASSRLS"
+    return (
+        f"; WARNING: the login {login['rolname']} {power}, so that row security and guards do not bind it: use another in "
+        "DATABASE_URL (CREATE ROLE name LOGIN NOINHERIT; GRANT qs_owner, qs_engine, qs_app, qs_view TO name)"
+    )
 
 
 def _embedded() -> str:

@@ -43,6 +43,14 @@ begin
     exit when not full_profile;
   end loop;
 
+  -- Schemas beside qs, and a dump that is restored, are made by the owner of what is in them.
+  if full_profile and not has_database_privilege('qs_owner', current_database(), 'CREATE') then
+    begin
+      execute format('grant create on database %I to qs_owner', current_database());
+    exception when insufficient_privilege then null;  -- the schema may exist already, made by whoever may
+    end;
+  end if;
+
   if to_regnamespace('qs') is null then
     if full_profile then
       create schema qs authorization qs_owner;

@@ -90,7 +90,7 @@ async def journal() -> dict[str, float]:
         for size, most in ((1, 600), (10, 3_000), (500, len(pairs))):
             name = f"bench_{size}"
             server.create_database(name)
-            await migrate(server.dsn(name))
+            await migrate(server.dsn(name, "qs_admin"))
             sink = PgJournal(server.dsn(name), ledger_dir=Path(home))
             ledger = (await sink.open()).ledger
             spent, appends, written = 0.0, 0, 0

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from db import configs
 from db.connect import connect
-from db.embedded import EmbeddedServer
+from db.embedded import SUPERUSER, EmbeddedServer
 from db.migrate import migrate
 from engine.core.config import Config, canonical, config_sha256
 
@@ -52,7 +52,7 @@ class World:
         """A migrated database to copy ledgers from, with `config` as the version that they will start with."""
         name = name or ("template_default" if config is None else "template_config")
         if self.server.create_database(name):
-            asyncio.run(_fill(self.server.dsn(name), config))
+            asyncio.run(_fill(self.server.dsn(name, "qs_admin"), config))
         return name
 
     def new_ledger(self, name: str, template: str) -> str:
@@ -101,13 +101,13 @@ class World:
 
     def head(self, ledger: str) -> int:
         """Seq of the journal's last event."""
-        with psycopg.connect(self.server.dsn(ledger), autocommit=True) as connection:
+        with psycopg.connect(self.server.dsn(ledger, SUPERUSER), autocommit=True) as connection:
             row = connection.execute("select seq from qs.log_heads where log = 'events'").fetchone()
         return int(row[0]) if row else 0
 
     def contents(self, ledger: str) -> dict[str, list[str]]:
         """The journal and every read table, row by row, run facts aside."""
-        with psycopg.connect(self.server.dsn(ledger), autocommit=True) as connection:
+        with psycopg.connect(self.server.dsn(ledger, SUPERUSER), autocommit=True) as connection:
             names = connection.execute("select table_name from qs.table_classes where class = 'PROJECTION'").fetchall()
             tables = {"events", *(name for (name,) in names)}
             statement = "select (to_jsonb(t) - {facts}::text[])::text as row from qs.{table} t order by 1"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import dict_row
 
+from db.embedded import SUPERUSER
 from engine.core.config import Config
 from tests.chaos.world import World
 from tests.patience import until
@@ -81,7 +82,18 @@ class Desk:
 
     def start(self, ledger: str, *more: str) -> subprocess.Popen[str]:
         """An engine that goes on until it is stopped; returns when it says that it runs."""
-        words = ["run", "--headless", "--seed", "7", "--ledger", ledger, *self.replay, *more]
+        program = self.follow("run", "--headless", "--seed", "7", "--ledger", ledger, *self.replay, *more)
+
+        def runs() -> bool:
+            assert program.poll() is None, program.communicate()
+            now = self.status(ledger)
+            return bool(now.get("running")) and now.get("pid") == program.pid
+
+        until(runs)
+        return program
+
+    def follow(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command that does not end by itself; the test's end ends it."""
         program = subprocess.Popen(
             [sys.executable, "-m", "engine.cli.main", *words],
             env=self.world.env,
@@ -91,13 +103,6 @@ class Desk:
             text=True,
         )
         self._programs.append(program)
-
-        def runs() -> bool:
-            assert program.poll() is None, program.communicate()
-            now = self.status(ledger)
-            return bool(now.get("running")) and now.get("pid") == program.pid
-
-        until(runs)
         return program
 
     def status(self, ledger: str) -> dict[str, Any]:
@@ -111,7 +116,9 @@ class Desk:
     @contextlib.contextmanager
     def superuser(self, ledger: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         """A session of somebody who may do anything: every guard is disarmed for it, and armed again afterwards."""
-        with psycopg.connect(self.world.server.dsn(ledger), autocommit=True, row_factory=dict_row) as connection:
+        with psycopg.connect(
+            self.world.server.dsn(ledger, SUPERUSER), autocommit=True, row_factory=dict_row
+        ) as connection:
             found = connection.execute(
                 "select format('alter table qs.%I %%s trigger %I', c.relname, t.tgname) as command from pg_trigger t"
                 " join pg_class c on c.oid = t.tgrelid where c.relnamespace = 'qs'::regnamespace and t.tgenabled = 'A'"

@@ -136,7 +136,7 @@ def elsewhere() -> Iterator[Path]:
 
 def test_database_url_is_the_ledger_and_nothing_embedded_is_started(desk: Desk, elsewhere: Path) -> None:
     desk.world.server.create_database("foreign")
-    url = desk.world.server.dsn("foreign")
+    url = desk.world.server.dsn("foreign", "qs_admin")
     here = {"DATABASE_URL": url, "XDG_DATA_HOME": str(elsewhere)}
     words = ("run", "--headless", "--seed", "7", *desk.replay, "--until-end", "--json")
     first = desk.run(*words, **here).json

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from db import pgbin
+from db.embedded import SUPERUSER
 from engine.cli.exits import Exit
 from engine.core.config import Config, parse_config
 from tests.cli.desk import Desk
@@ -123,7 +124,7 @@ def test_a_resume_is_not_undone_by_its_own_latch_while_its_commit_waits(desk: De
     ledger = desk.copy("slow_commit")
     desk.run("halt", "--ledger", ledger)
     desk.start(ledger)
-    with psycopg.connect(desk.world.server.dsn(ledger)) as blocker:
+    with psycopg.connect(desk.world.server.dsn(ledger, SUPERUSER)) as blocker:
         blocker.execute("select * from qs.log_heads where log = 'events' for update")
         words = ["resume", "--ledger", ledger, "--reason", "slowly", "--json"]
         asking = subprocess.Popen(

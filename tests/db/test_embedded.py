@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from db import embedded, pgbin
-from db.embedded import EmbeddedPostgresError, EmbeddedServer, PgBinaries, default_server, find_binaries
+from db.embedded import SUPERUSER, EmbeddedPostgresError, EmbeddedServer, PgBinaries, default_server, find_binaries
 from db.pgbin import BinariesError, DataDirectoryError, ServerStartError
 
 Start = Callable[..., Any]
@@ -28,7 +28,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def ask(server: EmbeddedServer, query: str, database: str = "postgres") -> Any:
-    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+    with psycopg.connect(server.dsn(database, SUPERUSER), autocommit=True) as connection:
         cursor = connection.execute(query.encode())
         row = cursor.fetchone() if cursor.description else None
     return row[0] if row else None
@@ -63,7 +63,7 @@ def test_first_start_gives_a_private_checksummed_server(server: EmbeddedServer) 
         "server_encoding": "UTF8",
     }
     assert {name: ask(server, f"select current_setting('{name}')") for name in wanted} == wanted
-    assert ask(server, "select current_user::text") == embedded.SUPERUSER == "quantsail"
+    assert ask(server, "select current_user::text") == SUPERUSER == "quantsail"
 
 
 async def test_both_drivers_accept_the_uri_of_a_hostile_name(
@@ -73,7 +73,7 @@ async def test_both_drivers_accept_the_uri_of_a_hostile_name(
     name = "a'b\"c é/?&x=%20"
     assert server.create_database(name)
     assert ask(server, "select current_database()::text", name) == name
-    connection = await asyncpg.connect(server.dsn(name))
+    connection = await asyncpg.connect(server.dsn(name, SUPERUSER))
     assert await connection.fetchval("select current_database()::text") == name
     await connection.close()
     assert server.databases() == [name]

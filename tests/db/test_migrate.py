@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from db.connect import ConnectError, DatabaseUnreachable, RoleRefused, connect, create_pool, profile
-from db.embedded import EmbeddedServer, PgBinaries
+from db.embedded import SUPERUSER, EmbeddedServer, PgBinaries
 from db.migrate import (
     LOCK_KEY,
     DatabaseNewer,
@@ -47,6 +47,14 @@ def fresh_server(tmp_path: Path, pg_binaries: PgBinaries) -> Iterator[EmbeddedSe
 
 def superuser(dsn: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(dsn, autocommit=True)
+
+
+def make_foreign(server: EmbeddedServer, *databases: str) -> None:
+    """As a server that is not ours: none of our roles, and databases that belong to its superuser."""
+    with superuser(server.dsn("postgres", SUPERUSER)) as connection:
+        connection.execute("drop role qs_login, qs_admin, qs_owner, qs_engine, qs_app, qs_view")
+        for name in databases:
+            connection.execute(f"create database {name}".encode())
 
 
 def as_login(dsn: str, login: str) -> str:
@@ -109,18 +117,17 @@ def test_every_revision_runs_the_file_of_its_number() -> None:
 
 def test_eight_processes_at_once_on_an_empty_database(fresh_server: EmbeddedServer) -> None:
     fresh_server.create_database("eight")
-    answers = [finish(p) for p in [start(fresh_server.dsn("eight")) for _ in range(8)]]
+    answers = [finish(p) for p in [start(fresh_server.dsn("eight", "qs_admin")) for _ in range(8)]]
     assert [a[1] for a in answers] == [head()] * 8
     assert sorted(len(a[2]) for a in answers) == [0] * 7 + [len(known())]  # type: ignore[arg-type]
 
 
 def test_databases_of_one_new_cluster_make_the_roles_at_once(fresh_server: EmbeddedServer) -> None:
     names = [f"ledger_{n}" for n in range(4)]
-    for name in names:
-        fresh_server.create_database(name)
-    answers = [finish(p) for p in [start(fresh_server.dsn(name)) for name in names]]
+    make_foreign(fresh_server, *names)
+    answers = [finish(p) for p in [start(fresh_server.dsn(name, SUPERUSER)) for name in names]]
     assert [a[2] for a in answers] == [list(known())] * 4
-    with superuser(fresh_server.dsn(names[0])) as connection:
+    with superuser(fresh_server.dsn(names[0], SUPERUSER)) as connection:
         roles = connection.execute("select rolname, rolcanlogin from pg_roles where rolname like 'qs\\_%' order by 1")
         assert roles.fetchall() == [(r, False) for r in ("qs_app", "qs_engine", "qs_owner", "qs_view")]
 
@@ -219,10 +226,10 @@ async def test_a_database_that_is_not_there(database: str) -> None:
 
 
 async def check_creator_of_roles(server: EmbeddedServer) -> None:
-    server.create_database("owned")
-    with superuser(server.dsn("owned")) as connection:
+    make_foreign(server, "owned")
+    with superuser(server.dsn("owned", SUPERUSER)) as connection:
         connection.execute("create role admin login createrole; alter database owned owner to admin")
-    dsn = as_login(server.dsn("owned"), "admin")
+    dsn = as_login(server.dsn("owned", SUPERUSER), "admin")
     await migrate(dsn)
     connection = await connect(dsn)
     try:
@@ -245,10 +252,10 @@ async def test_the_same_on_15(tmp_path: Path, pg15_binaries: PgBinaries) -> None
 async def test_a_login_that_may_not_gets_the_reduced_profile_and_the_triggers_hold(
     fresh_server: EmbeddedServer,
 ) -> None:
-    fresh_server.create_database("small")
-    with superuser(fresh_server.dsn("small")) as admin:
+    make_foreign(fresh_server, "small")
+    with superuser(fresh_server.dsn("small", SUPERUSER)) as admin:
         admin.execute("create role plain login; alter database small owner to plain")
-    dsn = as_login(fresh_server.dsn("small"), "plain")
+    dsn = as_login(fresh_server.dsn("small", SUPERUSER), "plain")
     assert (await migrate(dsn)).applied == known()
     connection = await connect(dsn)
     try:

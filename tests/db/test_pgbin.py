@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from db import pgbin
-from db.embedded import EmbeddedPostgresError, EmbeddedServer, PgBinaries, find_binaries
+from db.embedded import SUPERUSER, EmbeddedPostgresError, EmbeddedServer, PgBinaries, find_binaries
 from db.pgbin import BinariesError, ServerStartError
 
 Start = Callable[..., Any]
@@ -25,7 +25,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def ask(server: EmbeddedServer, query: str) -> Any:
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.dsn("postgres", SUPERUSER), autocommit=True) as connection:
         cursor = connection.execute(query.encode())
         row = cursor.fetchone() if cursor.description else None
     return row[0] if row else None
