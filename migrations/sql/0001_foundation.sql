@@ -114,15 +114,23 @@ select describe('table_classes', 'Class of every table: a rebuild touches PROJEC
   origin     | where its rows come from: event types, or the writer
 $$);
 
+-- Names of the time zone database only: `at time zone` would also take POSIX strings, in which FOO5 is a place.
+create function is_timezone(p_name text) returns boolean language sql stable parallel safe
+  set search_path = pg_catalog, pg_temp as $$
+  select p_name = 'UTC' or exists (select from pg_timezone_names where name = p_name)
+$$;
+comment on function is_timezone(text) is 'A name of the IANA time zone database: UTC, America/Argentina/Buenos_Aires';
+
 create table users (
   id uuid primary key default uuid7(),
-  email text not null,
+  -- One @ and no blanks: an operator@localhost is a user, too.
+  email text not null check (length(email) <= 254 and email ~ '^[^[:space:][:cntrl:]@]+@[^[:space:][:cntrl:]@]+$'),
   role text not null default 'OWNER' check (role in ('OWNER', 'CEO', 'DEVELOPER', 'ADMIN', 'VIEWER')),
   password_hash text,
   full_name text,
   first_name text,
   last_name text,
-  timezone text not null default 'UTC',
+  timezone text not null default 'UTC' check (is_timezone(timezone)),
   preferred_currency text not null default 'USD' check (preferred_currency ~ '^[A-Z0-9]{2,12}$'),
   trading_mode text not null default 'SIM' check (trading_mode in ('SIM', 'PAPER', 'LIVE')),
   is_active boolean not null default true,

@@ -78,21 +78,21 @@ $$);
 create table strategies (
   id uuid primary key default uuid7(),
   user_id uuid not null references users,
-  name text not null,
+  name text not null check (name ~ '[^[:space:]]' and name !~ '[[:cntrl:]]'),
   type text not null default 'TECHNICAL' check (type in ('TECHNICAL', 'ML', 'HYBRID', 'ARBITRAGE')),
   description text,
   symbol text,
-  timeframe text,
+  timeframe text check (timeframe ~ '^[1-9][0-9]?[smhdwM]$'),
   entry_rules jsonb not null default '[]',
   exit_rules jsonb not null default '[]',
   parameters jsonb not null default '{}',
   version int not null default 1 check (version > 0),
   version_label text,
-  stop_loss_pct numeric(18,8),
-  take_profit_pct numeric(18,8),
-  max_position_size_pct numeric(18,8),
-  max_drawdown_pct numeric(18,8),
-  trailing_stop_pct numeric(18,8),
+  stop_loss_pct numeric(18,8) check (stop_loss_pct between 0 and 100),
+  take_profit_pct numeric(18,8) check (take_profit_pct between 0 and 1000),
+  max_position_size_pct numeric(18,8) check (max_position_size_pct > 0 and max_position_size_pct <= 100),
+  max_drawdown_pct numeric(18,8) check (max_drawdown_pct between 0 and 100),
+  trailing_stop_pct numeric(18,8) check (trailing_stop_pct between 0 and 100),
   status text not null default 'DRAFT' check (status in ('DRAFT', 'ACTIVE', 'PAUSED', 'ARCHIVED')),
   trading_mode text check (trading_mode in ('SIM', 'PAPER', 'LIVE')),
   is_public boolean not null default false,
@@ -140,9 +140,28 @@ create table strategy_versions (
   document_text text not null,
   created_at timestamptz not null default clock_timestamp(),
   primary key (strategy_id, version),
-  unique (strategy_id, sha256)
+  -- What is hashed is what is stored. A content may come back: rules that are taken back are a new version.
+  check (sha256 = encode(sha256(convert_to(document_text, 'UTF8')), 'hex')),
+  check (document = document_text::jsonb)
 );
+create index strategy_versions_content on strategy_versions (strategy_id, sha256);
 select guard_append_only('strategy_versions');
+
+-- Rules do not change under the same number, whoever changes them.
+create function strategy_version() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if row(new.entry_rules, new.exit_rules, new.parameters)
+     is distinct from row(old.entry_rules, old.exit_rules, old.parameters) then
+    new.version := old.version + 1;
+  elsif new.version <> old.version then
+    raise exception 'the version of strategy % follows from its content', old.id
+      using errcode = 'restrict_violation', hint = 'change entry_rules, exit_rules or parameters';
+  end if;
+  return new;
+end $$;
+comment on function strategy_version() is 'Trigger: other rules are another version, one higher';
+create trigger strategy_version before update on strategies for each row execute function strategy_version();
+alter table strategies enable always trigger strategy_version;
 select describe('strategy_versions', 'Every content that a strategy ever had, by its hash', $$
   strategy_id   | strategy
   version       | counts from 1 within the strategy

@@ -83,8 +83,9 @@ do $$ begin
   revoke execute on function qs.empty_projections(), qs.guard_append_only(regclass), qs.describe(text, text, text)
     from qs_engine;
 
-  -- The operator's program asks; the engine acts.
-  grant insert on commands, bot_config_versions to qs_app;
+  -- The operator's program asks; the engine acts. Drafts and watched wallets are the operator's own.
+  grant insert on commands, bot_config_versions, strategy_versions to qs_app;
+  grant insert, update on strategies, wallets to qs_app;
   grant execute on function qs.lock_head(text), qs.append_audit(bigint, bytea, bytea, uuid, timestamptz, uuid, text,
     text, uuid, jsonb, jsonb, inet, text, text, jsonb) to qs_app;
 end $$;

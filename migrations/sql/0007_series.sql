@@ -20,13 +20,23 @@ create function is_currency(p_code text) returns boolean language sql immutable 
 $$;
 comment on function is_currency(text) is 'USDT, 1INCH, kPEPE: one word without separators';
 
-alter table instruments add check (is_symbol(symbol)), add check (is_currency(base_currency)),
-  add check (is_currency(quote_currency));
-alter table positions add check (is_symbol(symbol));
-alter table orders add check (is_symbol(symbol));
-alter table fills add check (is_symbol(symbol));
-alter table signals add check (is_symbol(symbol));
 alter table strategies add check (is_symbol(symbol));
+
+-- What the journal says must be storable: venues that name bare coins (kPEPE, BTC-PERP) are traded by that name.
+create function is_market(p_symbol text) returns boolean language sql immutable parallel safe
+  set search_path = qs, pg_catalog, pg_temp as $$
+  select is_symbol(p_symbol) or is_currency(p_symbol)
+$$;
+comment on function is_market(text) is 'A symbol, or the bare name of a venue that has no quote in its names';
+
+alter table instruments add check (is_market(symbol)), add check (is_currency(base_currency)),
+  add check (is_currency(quote_currency));
+alter table positions add check (is_market(symbol));
+alter table orders add check (is_market(symbol));
+alter table fills add check (is_market(symbol));
+alter table signals add check (is_market(symbol));
+alter table portfolios add check (is_currency(base_currency));
+alter table ledger add check (is_currency(base_currency));
 
 -- == how a series is cut
 
@@ -321,7 +331,7 @@ insert into table_classes (table_name, class, origin) values
   ('retention_policies', 'REFERENCE', 'migrations; people'),
   ('archive_segments', 'REFERENCE', 'the archive job');
 
-revoke all on function is_symbol(text), is_currency(text), create_series(text, text, text),
+revoke all on function is_symbol(text), is_currency(text), is_market(text), create_series(text, text, text),
   ensure_partitions(text, timestamptz, timestamptz) from public;
 
 do $$ begin
@@ -329,7 +339,7 @@ do $$ begin
     return;
   end if;
   -- Checks run with the rights of whoever writes.
-  grant execute on function qs.is_symbol(text), qs.is_currency(text) to qs_engine, qs_app, qs_view;
+  grant execute on function qs.is_symbol(text), qs.is_currency(text), qs.is_market(text) to qs_engine, qs_app, qs_view;
   grant select on series, ticks, order_books, rollup_queue, rollup_watermarks, daily_performance, retention_policies,
     archive_segments to qs_engine, qs_app, qs_view;
   grant insert on ticks, order_books, rollup_queue to qs_engine;

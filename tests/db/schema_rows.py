@@ -166,7 +166,7 @@ async def one_row_each(connection: Any, writer: Writer) -> None:
     await insert(connection, "ledger", user_id=USER, **bound)
     strategy = new_id()
     await insert(connection, "strategies", id=strategy, user_id=USER, name="trend")
-    content = {"version": 1, "sha256": "0" * 64, "document": "{}", "document_text": "{}"}
+    content = {"version": 1, "sha256": hashlib.sha256(b"{}").hexdigest(), "document": "{}", "document_text": "{}"}
     await insert(connection, "strategy_versions", strategy_id=strategy, **content)
     await append_audit(connection, 0, b"\0" * 32)
 
