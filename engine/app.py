@@ -25,7 +25,7 @@ from engine.core import events as ev
 from engine.core.canonical import decimal_text
 from engine.core.config import ConfigError, default_config, diff, parse_config
 from engine.core.context import State
-from engine.core.inputs import PHASE_AFTER, Candle, Cause
+from engine.core.inputs import PHASE_AFTER, Candle, Cause, Quote
 from engine.core.ledger import Ledger
 from engine.core.market import Market
 from engine.core.risk import View
@@ -78,7 +78,7 @@ class Session:
         self.engine: Engine
         self._why = "end of feed"
         self._stop_asked = self._serving = False
-        self.kept: deque[Candle] = deque(maxlen=20_000)  # live bars on their way to the database
+        self.kept: deque[Candle | Quote] = deque(maxlen=20_000)  # live bars and quotes on their way to the database
 
     # -- boot ---------------------------------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class Session:
             self.pacer.set_speed(FAST_FORWARD)
         async for batch in batches:
             if self.pacer is None:
-                self.kept.extend(value for value in batch if isinstance(value, Candle))
+                self.kept.extend(value for value in batch if isinstance(value, Candle | Quote))
             if self._max_candles:
                 batch = batch[: _position_after(batch, left)]
                 left -= sum(type(value) is Candle for value in batch)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from db import candles, commands
+from db import candles, commands, ticks
 from db.connect import BROKEN, ConnectError, connect
 from engine import status
+from engine.core.inputs import Candle, Quote
 from engine.core.types import TradingState, Verb
 from engine.ports import JournalFenced
 from engine.runtime import Asked
@@ -26,7 +27,7 @@ PUBLISH_S = 0.25
 LATCH_POLL_S = 0.2
 HEARTBEAT_S = 5.0
 INBOX_S = 0.5
-CANDLES_S = 5.0
+MARKET_S = 5.0
 
 
 class Keepers:
@@ -42,7 +43,7 @@ class Keepers:
             ("publisher", self._publish()),
             ("heartbeat", self._heartbeat()),
             ("inbox", self._inbox()),
-            ("candle store", self._candles()),
+            ("market store", self._market()),
         ):
             task = asyncio.create_task(work, name=name)
             task.add_done_callback(self._ended)
@@ -125,19 +126,22 @@ class Keepers:
                 await commands.finish(conn, command.id, done=done, result={"text": text})
             await asyncio.sleep(INBOX_S)
 
-    async def _candles(self) -> None:
-        """Keep the closed bars of a live feed. Losing some to an outage costs a chart its line, never a decision."""
+    async def _market(self) -> None:
+        """Keep closed bars and quotes of a live feed. Losing some to an outage costs a chart its line, never a decision."""
         kept = self._session.kept
         while True:
-            await asyncio.sleep(CANDLES_S)
+            await asyncio.sleep(MARKET_S)
             if not kept:
                 continue
-            taken = [kept.popleft() for _ in range(min(len(kept), 1_000))]
+            taken = [kept.popleft() for _ in range(len(kept))]
             try:
-                conn = await connect(self._session.dsn, name="quantsail candles")
+                conn = await connect(self._session.dsn, name="quantsail market data")
                 try:
-                    await candles.store(conn, taken, self._session.feed.identity)
+                    source = self._session.feed.identity
+                    await candles.store(conn, [value for value in taken if isinstance(value, Candle)], source)
+                    quotes = [value for value in taken if isinstance(value, Quote)]
+                    await ticks.TickWriter(conn).write([ticks.of_quote(quote, source) for quote in quotes])
                 finally:
                     await conn.close()
             except (ConnectError, *BROKEN) as error:
-                log.warning("candles.not_stored", count=len(taken), reason=str(error))
+                log.warning("market.not_stored", count=len(taken), reason=str(error))

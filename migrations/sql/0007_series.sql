@@ -95,10 +95,11 @@ create table ticks_shape (
   exchange_id smallint not null,
   symbol text not null check (symbol <> ''),
   ts timestamptz not null,
-  bid numeric(38,18) check (bid > 0),
-  ask numeric(38,18) check (ask > 0),
-  last_price numeric(38,18) check (last_price > 0),
-  last_volume numeric(38,18) check (last_volume >= 0),
+  -- NaN is above every number to Postgres, so that it must be named.
+  bid numeric(38,18) check (bid > 0 and bid <> 'NaN'),
+  ask numeric(38,18) check (ask > 0 and ask <> 'NaN'),
+  last_price numeric(38,18) check (last_price > 0 and last_price <> 'NaN'),
+  last_volume numeric(38,18) check (last_volume >= 0 and last_volume <> 'NaN'),
   source text,
   received_at timestamptz not null default clock_timestamp(),
   check (ask >= bid)
