@@ -7,6 +7,8 @@ new_values, ip_address, user_agent, trace_id, metadata])``; the chain begins wit
 from __future__ import annotations
 
 import ipaddress
+import os
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +18,7 @@ import msgspec
 from db.chain import ChainBroken, canonical, link
 from db.rows import at
 from engine.core.canonical import canonical_json, sha256_hex
+from engine.core.types import uuid7
 
 GENESIS = bytes.fromhex(sha256_hex(b"audit_logs"))
 _COLUMNS = (
@@ -72,6 +75,33 @@ async def append(conn: asyncpg.Connection, entry: AuditEntry) -> int:
 
 
 _VALUES = ("old_values", "new_values", "metadata")
+
+
+async def record(
+    conn: asyncpg.Connection,
+    action: str,
+    resource_type: str,
+    resource_id: str | None = None,
+    *,
+    actor: str,
+    user_id: str | None = None,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> int:
+    """Append what was done just now; returns its seq. Call it in the transaction of the change: both hold, or neither."""
+    ts = time.time_ns() // 1_000
+    entry = AuditEntry(
+        id=uuid7(ts, os.urandom(16).hex()),
+        ts=ts,
+        action=action,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        user_id=user_id,
+        old_values=old,
+        new_values=new,
+        metadata={"actor": actor},
+    )
+    return await append(conn, entry)
 
 
 def _row(seq: int, ts: int, fields: dict[str, Any]) -> bytes:

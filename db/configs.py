@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 import asyncpg
@@ -11,7 +9,6 @@ import msgspec
 
 from db import audit
 from engine.core.canonical import CanonicalError, canonical_json, sha256_hex
-from engine.core.types import uuid7
 
 _NEW = """
 insert into qs.bot_config_versions(version, config_json, config_text, config_hash, actor, note)
@@ -75,21 +72,10 @@ async def new(conn: asyncpg.Connection, text_canonical: str, sha256: str, actor:
             raise ConfigRefused(f"the database cannot keep this document: {error}") from error
         if row is None or _sha256_of(row["json"]) != sha256:
             raise ConfigRefused("the document holds a number that jsonb respells: write it with fewer digits")
-        await audit.append(conn, _stored(int(row["version"]), sha256, actor, note))
+        # A version is born outside the journal, so the audit log is where its birth is chained.
+        born = {"version": int(row["version"]), "sha256": sha256, "note": note}
+        await audit.record(conn, "CONFIG_STORED", "bot_config_versions", actor=actor, new=born)
         return int(row["version"])
-
-
-def _stored(version: int, sha256: str, actor: str, note: str) -> audit.AuditEntry:
-    """A version is born outside the journal, so the audit log is where its birth is chained."""
-    ts = time.time_ns() // 1_000
-    return audit.AuditEntry(
-        id=uuid7(ts, os.urandom(16).hex()),
-        ts=ts,
-        action="CONFIG_STORED",
-        resource_type="bot_config_versions",
-        new_values={"version": version, "sha256": sha256, "note": note},
-        metadata={"actor": actor},
-    )
 
 
 async def list(conn: asyncpg.Connection, limit: int = 100) -> tuple[ConfigVersion, ...]:

@@ -20,11 +20,12 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 CONNECT_TIMEOUT_S = 10.0
 
-#: SQLSTATE of the schema's own errors (migrations/sql/0003_journal.sql).
+#: SQLSTATE of the schema's own errors (migrations/sql/0003_journal.sql; the last one: 0002_accounts.sql).
 FENCED = "QS001"
 CONFLICT = "QS002"
 MALFORMED = "QS003"
 REPEATED = "QS004"
+KEY_NOT_IN_USE = "QS005"
 
 #: What connecting may raise when there is no server, or none that lets us in.
 UNREACHABLE = (

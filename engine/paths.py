@@ -1,4 +1,5 @@
-"""Where things live: below `$XDG_DATA_HOME/quantsail`. An empty folder there is a fresh start; there is no settings file yet."""
+"""Where things live: below `$XDG_DATA_HOME/quantsail`, where an empty folder is a fresh start; and `$XDG_CONFIG_HOME/quantsail`
+for the master key, which must not travel with the data that it protects. There is no settings file yet."""
 
 from __future__ import annotations
 
@@ -8,9 +9,18 @@ from pathlib import Path
 
 def data_home() -> Path:
     """Databases, ledgers, logs."""
-    value = os.environ.get("XDG_DATA_HOME", "")
+    return _xdg("XDG_DATA_HOME", ".local/share")
+
+
+def config_home() -> Path:
+    """The master key of the secrets (db/masterkey.py)."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
     # The XDG specification: a relative path is invalid and is ignored.
-    base = Path(value) if value.startswith("/") else Path.home() / ".local/share"
+    base = Path(value) if value.startswith("/") else Path.home() / default
     return base / "quantsail"
 
 

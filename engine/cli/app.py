@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.app_databases import databases
 from engine.cli.app_db import db
 from engine.cli.exits import Exit, fail
 from engine.halt import HALT_REASON
@@ -223,6 +224,7 @@ audit = typer.Typer(help="The journal's integrity.", no_args_is_help=True)
 app.add_typer(config, name="config")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
+app.add_typer(databases, name="databases")
 
 
 @config.command("new")

@@ -5,26 +5,48 @@
 -- Rows hold ciphertext only. Data keys are wrapped by a key that never enters the database.
 
 create table encryption_keys (
-  key_version int primary key,
-  algorithm text not null default 'AES-256-GCM',
-  wrapped_dek bytea,
-  wrap_nonce bytea,
+  key_version int primary key check (key_version > 0),
+  algorithm text not null default 'AES-256-GCM' check (algorithm = 'AES-256-GCM'),
+  wrapped_dek bytea check (octet_length(wrapped_dek) = 48),
+  wrap_nonce bytea check (octet_length(wrap_nonce) = 12),
   kdf jsonb not null,
   created_at timestamptz not null default clock_timestamp(),
-  retired_at timestamptz
+  retired_at timestamptz,
+  check (num_nulls(wrapped_dek, wrap_nonce) in (0, 2)),
+  check (retired_at is not null or wrapped_dek is not null)
 );
 select describe('encryption_keys', 'Data keys, wrapped by a key that is kept outside', $$
   key_version | number of the key, in every encrypted row
   algorithm   | cipher
-  wrapped_dek | the data key, encrypted
-  wrap_nonce  | nonce of that wrapping
-  kdf         | how the wrapping key is found or derived
+  wrapped_dek | the data key, encrypted: 32 bytes and a tag of 16; gone once the key is retired
+  wrap_nonce  | nonce of that wrapping, 12 bytes
+  kdf         | where the wrapping key came from (source), and a value to tell a wrong one by (check)
   created_at  | when the key was made
   retired_at  | when it stopped being used for new rows
 $$);
 
 -- The order of the files puts users before the keys; the reference is added once both exist.
 alter table users add constraint users_mfa_key_version_fkey foreign key (mfa_key_version) references encryption_keys;
+
+-- A rotation retires a key once no row needs it. Whoever still encrypts with it, from a copy that he read
+-- before, must not leave a row that nobody can ever read: he waits here for the rotation, and is refused.
+create function key_in_use() returns trigger
+language plpgsql security definer set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  version int := (to_jsonb(new) ->> tg_argv[0])::int;
+begin
+  if version is null then
+    return new;
+  end if;
+  perform 1 from encryption_keys where key_version = version and retired_at is null for key share;
+  if not found then
+    raise exception 'key version % is not in use', version using errcode = 'QS005', hint = 'open the vault again';
+  end if;
+  return new;
+end $$;
+comment on function key_in_use() is 'Trigger: what is encrypted anew is encrypted with a key that is in use; else QS005';
+create trigger key_in_use before insert or update of mfa_key_version, mfa_ciphertext, mfa_nonce on users
+  for each row execute function key_in_use('mfa_key_version');
 
 create table exchange_credentials (
   id uuid primary key default uuid7(),
@@ -37,6 +59,7 @@ create table exchange_credentials (
   key_version int not null references encryption_keys,
   api_key_hint text check (length(api_key_hint) <= 4),
   permissions text[] not null default '{READ}' check (permissions <@ array['READ', 'TRADE', 'WITHDRAW']),
+  withdraw_allowed boolean not null default false,
   status text not null default 'ACTIVE' check (status in ('ACTIVE', 'INACTIVE', 'ERROR', 'EXPIRED', 'REVOKED')),
   last_tested_at timestamptz,
   last_test_result jsonb,
@@ -46,7 +69,9 @@ create table exchange_credentials (
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   revoked_at timestamptz,
-  deleted_at timestamptz
+  deleted_at timestamptz,
+  -- A key that can move money out is never stored by accident.
+  check (withdraw_allowed or not permissions @> array['WITHDRAW'])
 );
 create unique index exchange_credentials_label_key on exchange_credentials (user_id, exchange_id, environment, label)
   nulls not distinct where deleted_at is null and revoked_at is null;
@@ -61,6 +86,7 @@ select describe('exchange_credentials', 'Keys of exchange accounts, encrypted', 
   key_version      | data key that encrypted it
   api_key_hint     | last characters of the key, four at most
   permissions      | READ, TRADE, WITHDRAW
+  withdraw_allowed | a person said in so many words that this key may have WITHDRAW
   status           | ACTIVE, INACTIVE, ERROR, EXPIRED or REVOKED
   last_tested_at   | last test against the venue
   last_test_result | what that test said
@@ -71,6 +97,54 @@ select describe('exchange_credentials', 'Keys of exchange accounts, encrypted', 
   updated_at       | last change of the row
   revoked_at       | when it was withdrawn
   deleted_at       | soft delete
+$$);
+create trigger key_in_use before insert or update of key_version, ciphertext, nonce on exchange_credentials
+  for each row execute function key_in_use('key_version');
+
+create table database_configs (
+  id uuid primary key default uuid7(),
+  user_id uuid not null references users,
+  name text not null check (name <> ''),
+  db_type text not null check (db_type in ('POSTGRESQL', 'MYSQL', 'MONGODB')),
+  host text not null check (host <> ''),
+  port int not null check (port between 1 and 65535),
+  database text not null check (database <> ''),
+  username text,
+  password_ciphertext bytea,
+  password_nonce bytea check (octet_length(password_nonce) = 12),
+  key_version int references encryption_keys,
+  ssl_config jsonb check (jsonb_typeof(ssl_config) = 'object'),
+  status text not null default 'INACTIVE' check (status in ('ACTIVE', 'INACTIVE', 'ERROR')),
+  last_tested_at timestamptz,
+  last_test_result jsonb check (jsonb_typeof(last_test_result) = 'object'),
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  deleted_at timestamptz,
+  check (num_nulls(password_ciphertext, password_nonce, key_version) in (0, 3)),
+  check (num_nulls(last_tested_at, last_test_result) in (0, 2))
+);
+create unique index database_configs_name_key on database_configs (user_id, name) where deleted_at is null;
+create trigger key_in_use before insert or update of key_version, password_ciphertext, password_nonce on database_configs
+  for each row execute function key_in_use('key_version');
+select describe('database_configs', 'Other databases that a user connects to; their passwords are encrypted', $$
+  id                  | UUIDv7
+  user_id             | owner
+  name                | name that a person gave it, unique among those not deleted
+  db_type             | POSTGRESQL, MYSQL or MONGODB
+  host                | name or address; for POSTGRESQL also the folder of its socket
+  port                | TCP port
+  database            | database there
+  username            | login there
+  password_ciphertext | its password, encrypted; none where the server asks for none
+  password_nonce      | nonce of that encryption, 12 bytes
+  key_version         | data key that encrypted it
+  ssl_config          | TLS: mode, ca_file, cert_file, key_file; files by path, never by content
+  status              | ACTIVE after a test that succeeded, ERROR after one that failed, INACTIVE before any
+  last_tested_at      | last test
+  last_test_result    | what that test said: ok, latency_ms, server_version, error
+  created_at          | when the row was made
+  updated_at          | last change of the row
+  deleted_at          | soft delete
 $$);
 
 -- == strategies
@@ -255,4 +329,5 @@ create trigger touch before update on users for each row execute function touch(
 create trigger touch before update on exchanges for each row execute function touch();
 create trigger touch before update on instruments for each row execute function touch();
 create trigger touch before update on exchange_credentials for each row execute function touch();
+create trigger touch before update on database_configs for each row execute function touch();
 create trigger touch before update on strategies for each row execute function touch();

@@ -22,6 +22,7 @@ insert into table_classes (table_name, class, origin) values
   ('users', 'REFERENCE', 'people'),
   ('encryption_keys', 'REFERENCE', 'the vault'),
   ('exchange_credentials', 'REFERENCE', 'people, through the vault'),
+  ('database_configs', 'REFERENCE', 'people, through the vault'),
   ('exchanges', 'REFERENCE', 'exchange_id()'),
   ('instruments', 'REFERENCE', 'bundled rules, or the venue'),
   ('strategies', 'REFERENCE', 'people; the engine, when a config activates one'),
@@ -77,6 +78,8 @@ do $$ begin
   grant insert, update on portfolios, bots, positions, orders, candles, exchanges, instruments, users, strategies,
     wallets, bot_config_versions, commands to qs_engine;
   grant insert on ledger, strategy_versions to qs_engine;
+  grant update (last_used_at, request_count, last_tested_at, last_test_result, status) on exchange_credentials
+    to qs_engine;
   grant insert, delete on snapshots to qs_engine;
   grant update (heartbeat_at, ended_at, why, recovery, ledger_id) on engine_runs to qs_engine;
   grant execute on all functions in schema qs to qs_engine;
@@ -86,6 +89,11 @@ do $$ begin
   -- The operator's program asks; the engine acts. Drafts and watched wallets are the operator's own.
   grant insert on commands, bot_config_versions, strategy_versions to qs_app;
   grant insert, update on strategies, wallets to qs_app;
+  -- It keeps what is secret, as ciphertext. Retiring and rewrapping keys is the owner's: that has to see
+  -- the rows of all users.
+  grant select, insert on encryption_keys to qs_app;
+  grant select, insert, update on exchange_credentials, database_configs to qs_app;
+  grant execute on function qs.exchange_id(text) to qs_app;
   grant execute on function qs.lock_head(text), qs.append_audit(bigint, bytea, bytea, uuid, timestamptz, uuid, text,
     text, uuid, jsonb, jsonb, inet, text, text, jsonb) to qs_app;
 end $$;
