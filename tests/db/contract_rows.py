@@ -12,13 +12,30 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from db import alerts, audit, backtests, books, candles, commands, outbox, readings, reports, strategies, wallets
+from db import (
+    alerts,
+    audit,
+    backtests,
+    books,
+    candles,
+    commands,
+    credentials,
+    database_configs,
+    outbox,
+    readings,
+    reports,
+    strategies,
+    users,
+    wallets,
+)
 from db.connect import connect
 from db.rows import operator_id
+from db.vault import open_vault
 from engine.core.inputs import Candle
 from engine.core.types import MINUTE_US, Verb, uuid7
 from tests.core.worlds import RULES, START, World, config
 from tests.db.histories import Pair, journal_of, write
+from tests.db.secrets import as_user
 
 D = Decimal
 LATER = {
@@ -27,7 +44,6 @@ LATER = {
     "rollup_watermarks": "the roll-up job",
     "daily_performance": "the daily job",
     "archive_segments": "the archive job",
-    "database_configs": "db/vault.py",
     "risk_limits": "db/project.py",
 }
 
@@ -86,7 +102,7 @@ async def fill_everything(dsn: str) -> None:
         user = operator_id(ledger)
         await _market(engine)
         await _queue_and_audit(engine, user)
-        await _secrets(engine, user)
+        await _secrets(dsn, user)
         await _operations(engine, user)
         await _strategies(engine, user)
         await _wallets(engine)
@@ -119,20 +135,28 @@ async def _queue_and_audit(conn: Any, user: str) -> None:
     await audit.append(conn, entry)
 
 
-async def _secrets(conn: Any, user: str) -> None:
-    """Ciphertext of nothing: what the vault writes has its own tests; here a row has to be there."""
-    owner_rows = (
-        """insert into qs.encryption_keys(key_version, wrapped_dek, wrap_nonce, kdf, retired_at)
-           values(1, 'x', 'y', '{}', now()) on conflict do nothing""",
-        """insert into qs.exchange_credentials(user_id, exchange_id, label, ciphertext, nonce, key_version, api_key_hint,
-             permissions, last_tested_at, last_test_result, last_used_at, created_by)
-           values($1, qs.exchange_id('binance'), 'main', 'c', '012345678901', 1, 'wxyz', '{READ,TRADE}', now(), '{}',
-             now(), $1)""",
+async def _secrets(dsn: str, user: str) -> None:
+    """A person beside the operator, keys of an exchange and a foreign database (which nobody answers at)."""
+    engine = await connect(dsn)
+    ann = await users.create(engine, "ann@example.org", actor="test", first_name="Ann", last_name="Lee")
+    await users.verify(engine, ann, actor="test")
+    await users.signed_in(engine, ann, actor="test")
+    app = await as_user(dsn, user)
+    with tempfile.TemporaryDirectory() as directory:
+        vault = await open_vault(app, Path(directory), create=True)
+    keys = credentials.ExchangeKeys(api_key="key-of-sixteen-ch", api_secret="secret", passphrase="word")
+    row = await credentials.add(
+        app, vault, keys, user_id=user, actor="test", exchange="binance", label="main", permissions=("READ", "TRADE")
     )
-    await conn.execute("set role qs_owner")
-    await conn.execute(owner_rows[0])
-    await conn.execute(owner_rows[1], user)
-    await conn.execute("set role qs_engine")
+    await credentials.record_test(app, row, keys, ok=True, message="fine", actor="test")
+    await credentials.reveal(engine, vault, row, actor="test")
+    new = database_configs.NewDatabase(
+        name="elsewhere", db_type="POSTGRESQL", host="127.0.0.1", port=1, database="d", username="u", password="p"
+    )
+    await database_configs.add(app, vault, new, user_id=user, actor="test")
+    await database_configs.test(app, vault, "elsewhere", user_id=user, actor="test")
+    await app.close()
+    await engine.close()
 
 
 async def _operations(conn: Any, user: str) -> None:
