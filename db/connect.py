@@ -1,19 +1,24 @@
-"""Connections: every one takes its role, names its search path and lives in UTC (decisions.md 25).
+"""Connections: every one takes its role, says whose rows it reads, names its search path and lives in UTC (decisions.md 25).
 
 Roles are taken by `SET ROLE` right after connecting; where the schema is not owned by `qs_owner` (the reduced profile,
-see migrations/sql/roles.sql) there is no role to take and the login's own rights hold. `numeric` is Decimal, `timestamptz`
-an aware datetime and `jsonb` text: asyncpg's own codecs, because a text codec for numeric would break COPY.
+see migrations/sql/roles.sql) there is no role to take and the login's own rights hold. qs_app and qs_view see the rows of
+the user that they were given for, and nobody's without one (migrations/sql/0010_row_security.sql). `numeric` is Decimal,
+`timestamptz` an aware datetime and `jsonb` text: asyncpg's own codecs, because a text codec for numeric would break COPY.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, get_args
 
 import asyncpg
 
 Role = Literal["qs_owner", "qs_engine", "qs_app", "qs_view"]
 Profile = Literal["FULL", "REDUCED"]
 ROLES: tuple[Role, ...] = get_args(Role)
+#: As a `user`: the one to whom the ledger of the database is bound; nobody before its first event.
+OPERATOR: Final = "operator"
 
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
@@ -47,6 +52,10 @@ _SET_ROLE = """
 select pg_catalog.set_config('role', $1, false) from pg_catalog.pg_namespace
  where nspname = 'qs' and pg_catalog.pg_get_userbyid(nspowner) = 'qs_owner'
 """
+_SET_USER = "select pg_catalog.set_config('app.user_id', $1, false)"
+_SET_OPERATOR = (
+    "select pg_catalog.set_config('app.user_id', coalesce((select user_id::text from qs.ledger), ''), false)"
+)
 _PROFILE = "select case when pg_catalog.pg_get_userbyid(nspowner) = 'qs_owner' then 'FULL' else 'REDUCED' end \
 from pg_catalog.pg_namespace where nspname = 'qs'"
 
@@ -86,14 +95,29 @@ async def take_role(connection: Any, role: Role) -> None:
         ) from error
 
 
+async def set_user(connection: Any, user: str) -> None:
+    """Whose rows qs_app and qs_view see from here on: a UUID, OPERATOR, or nobody's ("", and whatever is no UUID).
+
+    Not inside a transaction: its rollback would bring the user before back.
+    """
+    if user == OPERATOR:
+        await connection.fetchval(_SET_OPERATOR)
+    else:
+        await connection.fetchval(_SET_USER, user)
+
+
 async def connect(
     dsn: str,
     role: Role = "qs_engine",
     *,
+    user: str = "",
     name: str = "quantsail",
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
 ) -> Any:
-    """An asyncpg connection in `role`. A statement timeout of 0 means none. Raises DatabaseUnreachable, RoleRefused."""
+    """An asyncpg connection in `role` that sees the rows of `user` (see `set_user`); a statement timeout of 0 means none.
+
+    Raises DatabaseUnreachable, RoleRefused.
+    """
     try:
         connection = await asyncpg.connect(
             dsn, server_settings=_settings(name, statement_timeout_ms), timeout=CONNECT_TIMEOUT_S
@@ -102,6 +126,8 @@ async def connect(
         raise unreachable(error) from error
     try:
         await take_role(connection, role)
+        if user:
+            await set_user(connection, user)
     except UNREACHABLE as error:
         connection.terminate()
         raise unreachable(error) from error
@@ -120,13 +146,15 @@ async def create_pool(
     max_size: int = 4,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
 ) -> Any:
-    """An asyncpg pool whose connections are as `connect` makes them. Raises DatabaseUnreachable, RoleRefused.
+    """An asyncpg pool whose connections are as `connect` makes them, for nobody: see `acquire`.
 
-    The role is taken at every acquire: RESET ALL leaves it alone, but whoever had the connection before may have changed it.
+    Role and user are set at every acquire: whoever had the connection before may have changed them. Raises DatabaseUnreachable,
+    RoleRefused.
     """
 
     async def setup(connection: Any) -> None:
         await take_role(connection, role)
+        await set_user(connection, "")
 
     try:
         return await asyncpg.create_pool(
@@ -139,6 +167,14 @@ async def create_pool(
         )
     except UNREACHABLE as error:
         raise unreachable(error) from error
+
+
+@asynccontextmanager
+async def acquire(pool: Any, user: str) -> AsyncIterator[Any]:
+    """A connection of a pool that sees the rows of `user` (see `set_user`) until it is given back."""
+    async with pool.acquire() as connection:
+        await set_user(connection, user)
+        yield connection  # the pool's own RESET ALL forgets the user, and rolls back before it does
 
 
 async def profile(connection: Any) -> Profile:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from db import configs as config_store
-from db.connect import connect
+from db.connect import OPERATOR, connect
 from db.database import Database
 from db.journal import PgJournal
 from db.queries import Queries
@@ -227,18 +227,22 @@ class Session:
 
     async def configs(self) -> Sequence[ConfigLine]:
         """The versions, each with its difference to the active one, and why it cannot be activated."""
-        conn = await connect(self.dsn)
+        conn = await self._reader()
         try:
             return await config_lines(conn, _decoded(self.engine.setup.text))
         finally:
             await conn.close()
 
     async def _equity_history(self) -> list[EquityPoint]:
-        conn = await connect(self.dsn)
+        conn = await self._reader()
         try:
             return [EquityPoint(*row) for row in await Queries(conn).equity(points=2_000)]
         finally:
             await conn.close()
+
+    async def _reader(self) -> Any:
+        """What the cockpit shows is read as the operator, not as the engine."""
+        return await connect(self.dsn, "qs_view", user=OPERATOR, name="quantsail cockpit")
 
     # -- serve --------------------------------------------------------------------------------------------------------
 

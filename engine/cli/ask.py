@@ -49,9 +49,9 @@ def ask(entry: LedgerEntry, verb: Verb, reason: str, *, version: int = 0, as_jso
 
 async def _through_the_engine(dsn: str, verb: Verb, reason: str, version: int) -> tuple[bool, str]:
     from db import commands
-    from db.connect import connect
+    from db.connect import OPERATOR, connect
 
-    conn = await connect(dsn, name="quantsail command")
+    conn = await connect(dsn, "qs_app", user=OPERATOR, name="quantsail command")
     try:
         arguments: dict[str, Any] = {"version": version} if version else {}
         command_id = await commands.put(conn, verb, actor(), reason, arguments)

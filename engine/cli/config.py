@@ -21,13 +21,13 @@ def _with_connection(entry: LedgerEntry, work: Any) -> Any:
     """Run `await work(conn)` on the ledger's database, started for it where needed."""
     import asyncio
 
-    from db.connect import connect
+    from db.connect import OPERATOR, connect
     from db.database import Database
 
     database = Database(os.environ.get("DATABASE_URL", ""), paths.data_home())
 
     async def go() -> Any:
-        conn = await connect(await database.open(entry.name), name="quantsail config")
+        conn = await connect(await database.open(entry.name), "qs_app", user=OPERATOR, name="quantsail config")
         try:
             return await work(conn)
         finally:

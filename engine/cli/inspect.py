@@ -77,10 +77,10 @@ def show_events(ledger: str, count: int, *, follow: bool, as_json: bool) -> int:
     database = Database(os.environ.get("DATABASE_URL", ""), paths.data_home())
 
     async def read() -> None:
-        from db.connect import connect
+        from db.connect import OPERATOR, connect
         from db.queries import Queries
 
-        conn = await connect(await _dsn(entry, database), "qs_view", name="quantsail events")
+        conn = await connect(await _dsn(entry, database), "qs_view", user=OPERATOR, name="quantsail events")
         try:
             queries = Queries(conn)
             last = 0

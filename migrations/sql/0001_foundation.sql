@@ -93,7 +93,7 @@ create table capability (
   recorded_at timestamptz not null default clock_timestamp()
 );
 select describe('capability', 'What this server can do, as found when the schema was made; never switched silently', $$
-  name        | what was asked: ROLES, UUID7, PARTITIONS
+  name        | what was asked: ROLES, UUID7, PARTITIONS, ROW_SECURITY
   value       | the answer
   detail      | what follows from it, in words
   recorded_at | when it was found

@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 
 from db.embedded import SUPERUSER
-from tests.cli.desk import Desk, until
+from tests.cli.desk import Desk
+from tests.patience import until
 
 _SESSIONS = """
 select application_name, usename, usesuper from pg_stat_activity join pg_user using (usename)
