@@ -43,17 +43,16 @@ def _as_operator(ledger: str, work: Callable[[Any, str], Awaitable[T]]) -> T:
     """Run `await work(conn, user_id)` on the ledger's database as its operator."""
     import asyncio
 
-    from db.connect import connect
+    from db.connect import OPERATOR, connect
 
     name = target(ledger)
 
     async def go(dsn: str) -> T:
-        conn = await connect(dsn, "qs_app", name="quantsail databases")
+        conn = await connect(dsn, "qs_app", user=OPERATOR, name="quantsail databases")
         try:
             user_id = await conn.fetchval("select user_id::text from qs.ledger")
             if user_id is None:
                 fail(f"ledger {name} has no operator yet: start `quantsail` on it once", Exit.NOT_RUNNING)
-            await conn.execute("select set_config('app.user_id', $1, false)", user_id)
             return await work(conn, user_id)
         finally:
             await conn.close()

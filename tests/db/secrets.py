@@ -58,9 +58,7 @@ def user_ids(dsn: str) -> tuple[str, str]:
 
 async def as_user(dsn: str, user_id: str) -> Any:
     """A connection as the operator's program has it."""
-    conn = await connect(dsn, "qs_app")
-    await conn.execute("select set_config('app.user_id', $1, false)", user_id)
-    return conn
+    return await connect(dsn, "qs_app", user=user_id)
 
 
 async def vault_of(conn: Any, home: Path) -> Vault:

@@ -102,7 +102,7 @@ async def test_every_table_of_users_rows_is_guarded(owner: Any) -> None:
     assert {name: tables[name] for name in wanted} == dict.fromkeys(wanted, both)
     unguarded = tables.keys() - wanted
     assert {name for name in unguarded if tables[name][0] or tables[name][2]} == set()
-    assert len(wanted) >= 18 and {"orders", "fills", "equity_snapshots", "exchange_credentials"} <= wanted
+    assert len(wanted) >= 19 and {"orders", "fills", "equity_snapshots", "exchange_credentials"} <= wanted
 
 
 async def test_a_row_of_a_user_always_names_one(owner: Any) -> None:
