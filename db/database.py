@@ -43,6 +43,10 @@ class Database:
         """
         return self.url or (await asyncio.to_thread(self._start)).dsn(name, login)
 
+    def names(self) -> list[str]:
+        """Databases of the embedded server. Raises EmbeddedPostgresError."""
+        return self._start().databases()
+
     async def migrate(self, name: str) -> MigrationResult:
         """Bring a ledger's schema up to date; an embedded one is copied first. Raises MigrationError, ConnectError."""
         dsn = await self.locate(name, "qs_admin")

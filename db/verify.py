@@ -10,25 +10,14 @@ import msgspec
 from db import audit
 from db.anchors import Anchor, AnchorError, Anchors
 from db.chain import ChainBroken, Link
+from db.check import check
 from db.connect import connect
+from db.fingerprint import FingerprintError
 from db.rebuild import ASIDE, first_difference, make_aside, project_all
 from engine.core.ledger import Ledger
 from engine.core.types import InvariantError
 
 _SNAPSHOTS = "select seq, state_hash from qs.snapshots order by seq"
-#: Tables that nobody may change, and the guards that must stand on each (partitions included), armed even for the owner.
-_DISARMED = """
-select c.relname, wanted.name as guard
-from pg_class c
-left join pg_inherits i on i.inhrelid = c.oid
-left join pg_class parent on parent.oid = i.inhparent
-cross join unnest(array['append_only', 'append_only_truncate']) as wanted(name)
-left join pg_trigger t on t.tgrelid = c.oid and t.tgname = wanted.name
-where c.relnamespace = 'qs'::regnamespace and c.relkind in ('r', 'p')
-  and coalesce(parent.relname, c.relname) = any ($1::text[]) and t.tgenabled is distinct from 'A'
-order by 1, 2 limit 1
-"""
-_GUARDED = ("events", "audit_logs", "fills", "risk_decisions", "kill_switch_events")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +96,7 @@ class _Walk:
 
 
 async def verify(dsn: str, anchors: Path | None = None) -> VerifyReport:
-    """Walk journal, anchors, snapshots, read tables, guards and audit log; stops at the first problem.
+    """Walk journal, anchors, snapshots, read tables, catalog and audit log; stops at the first problem.
 
     Streams, and reads one consistent moment, so that an engine may run meanwhile. Raises DatabaseUnreachable.
     """
@@ -122,6 +111,8 @@ async def verify(dsn: str, anchors: Path | None = None) -> VerifyReport:
         return walk.report(error.problem)
     except ChainBroken as error:
         return walk.report(Problem(seq=error.seq, reason=error.reason))
+    except FingerprintError as error:
+        return walk.report(Problem(seq=0, reason=str(error)))
     except InvariantError as error:
         return walk.report(Problem(seq=walk.ledger.seq + 1, reason=f"cannot follow from what was before: {error}"))
     finally:
@@ -138,11 +129,8 @@ async def _walk(conn: asyncpg.Connection, walk: _Walk) -> None:
         await _check_ends(conn, walk)
         if (difference := await first_difference(conn, tables)) is not None:
             raise _Failed(difference.seq, difference.reason)
-        disarmed = await conn.fetchrow(_DISARMED, list(_GUARDED))
-        if disarmed is not None:
-            raise _Failed(
-                0, f"the guard {disarmed['guard']} of {disarmed['relname']} is off or gone: history can be changed"
-            )
+        if (changed := (await check(conn)).changed) != ():
+            raise _Failed(0, f"the schema was changed, {changed[0]}: history could have been changed, too")
         async for _ in audit.walk(conn):
             walk.audit_entries += 1
 

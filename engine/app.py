@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from db import configs as config_store
+from db.check import check_start
 from db.connect import OPERATOR, connect
 from db.database import Database
 from db.journal import PgJournal
@@ -78,6 +79,7 @@ class Session:
         self.engine: Engine
         self._why = "end of feed"
         self._stop_asked = self._serving = False
+        self._notes: tuple[str, ...] = ()
         self.kept: deque[Candle | Quote] = deque(maxlen=20_000)  # live bars and quotes on their way to the database
 
     # -- boot ---------------------------------------------------------------------------------------------------------
@@ -108,6 +110,9 @@ class Session:
         self.client.guard(latch)
         self.client.say("starting the database")
         self.dsn = await self.database.open(self.ledger_name)
+        self._notes = await check_start(self.dsn, live=mode is Mode.LIVE)
+        for said in self._notes:
+            log.warning("schema.check", said=said)
         self.client.say("opening the journal")
         journal = self.journal = PgJournal(self.dsn, ledger_dir=directory, ensure=self._ensure)
         opening = await journal.open()
@@ -315,11 +320,7 @@ class Session:
             "state": ledger.state,
             "config_version": ledger.config_version,
             "gaps": len(self.feed.gaps),
-            "notes": [
-                f"bot {bot.name} never traded: {publish.warmth(market, bot.id)}"
-                for bot in self.engine.setup.bots
-                if ledger.bots[bot.id].status == "WARMING_UP"
-            ],
+            "notes": [*self._notes, *publish.never_traded(market, self.engine.setup, ledger)],
             "state_hash": ledger.state_hash(),
         }
 

@@ -219,3 +219,12 @@ def warmth(market: Market, bot_id: str) -> str:
     found = [s for strategies in market.strategies.values() for s in strategies if s.bot.id == bot_id]
     best = max(found, key=lambda s: s.bars / max(s.warmup_bars, 1), default=None)
     return "no symbol of this feed" if best is None else f"{best.bars:,} of {best.warmup_bars:,} bars to warm up"
+
+
+def never_traded(market: Market, setup: Setup, ledger: Ledger) -> list[str]:
+    """A line for each bot whose indicators have never been warm."""
+    return [
+        f"bot {bot.name} never traded: {warmth(market, bot.id)}"
+        for bot in setup.bots
+        if ledger.bots[bot.id].status == "WARMING_UP"
+    ]

@@ -6,10 +6,13 @@ roles and the schema's owner are looked up in the database.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from alembic import context
 from sqlalchemy import Connection
 
-from migrations import read_sql
+from db.fingerprint import record_migrated
+from migrations import head, read_sql
 
 VERSION_SCHEMA = "qs"
 
@@ -32,6 +35,8 @@ def run(connection: Connection) -> None:
     with context.begin_transaction():
         _become_owner(connection)
         context.run_migrations()
+        if context.get_context().get_current_revision() == head():
+            record_migrated(cast(Any, connection.connection.driver_connection), head())
 
 
 run(context.config.attributes["connection"])

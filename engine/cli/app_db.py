@@ -62,3 +62,11 @@ def db_restore(
     from engine.cli import db_restore as command
 
     raise typer.Exit(command.restore(file, ledger, replace=replace, dry_run=dry_run, as_json=as_json))
+
+
+@db.command("check")
+def db_check(ledger: Which = "", as_json: AsJson = False) -> None:
+    """Compare the schema with what the migrations make, by name; exit 6 when something was changed."""
+    from engine.cli import db_check as command
+
+    raise typer.Exit(command.check(ledger, as_json=as_json))

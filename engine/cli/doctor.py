@@ -15,7 +15,7 @@ from engine.cli.ledgers import find
 
 def doctor(*, as_json: bool) -> int:
     """Everything that a run needs, checked; the first that fails decides the exit status."""
-    checks = [_python(), _folder(), _terminal(), _binaries(), _database(), _latches()]
+    checks = [_python(), _folder(), _terminal(), _binaries(), _database(), _schemas(), _latches()]
     failed = [c for c in checks if not c["ok"]]
     if as_json:
         print(json.dumps({"ok": not failed, "checks": checks}))
@@ -127,6 +127,45 @@ def _embedded() -> str:
         return f"server {str(row[0]).split()[0] if row else '?'}, {len(server.databases())} ledger databases"
     finally:
         server.close()
+
+
+def _schemas() -> dict[str, Any]:
+    """Every ledger's schema against what the migrations make; one that is older is left to its next start."""
+    from db.database import Database
+
+    database = Database(os.environ.get("DATABASE_URL", ""), paths.data_home())
+    try:
+        found = asyncio.run(_compared(database))
+    except Exception as error:
+        return _check("schema", False, one_line(error), code_of(error))
+    finally:
+        database.close()
+    changed = [f"{name}: {text}" for name, text, code in found if code is Exit.AUDIT]
+    if changed:
+        return _check("schema", False, "; ".join(changed), Exit.AUDIT)
+    same = sum(code is Exit.OK for _, _, code in found)
+    other = [f"{name}: {text}" for name, text, code in found if code is not Exit.OK]
+    return _check("schema", True, "; ".join([f"{same} of {len(found)} as the migrations made them", *other]))
+
+
+async def _compared(database: Any) -> list[tuple[str, str, Exit]]:
+    """Ledger, what was found, and its exit status: OK, AUDIT, or DATABASE where there is nothing to compare."""
+    from db.check import check
+    from db.connect import connect
+    from db.fingerprint import FingerprintError
+
+    url_only = await database.locate("") if database.url else ""
+    found = []
+    for name in ["DATABASE_URL"] if url_only else await asyncio.to_thread(database.names):
+        conn = await connect(url_only or await database.locate(name), name="quantsail doctor")
+        try:
+            report = await check(conn)
+            found.append((name, report.text, Exit.OK if report.ok else Exit.AUDIT))
+        except FingerprintError as error:
+            found.append((name, str(error), Exit.DATABASE))
+        finally:
+            await conn.close()
+    return found
 
 
 def _latches() -> dict[str, Any]:

@@ -30,7 +30,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.DATABASE: "The database cannot be reached, started or migrated.",
     Exit.DATA: "Candle files or feeds that cannot be trusted or reached.",
     Exit.LEDGER: "Another engine runs this ledger, or the ledger belongs to other data.",
-    Exit.AUDIT: "The journal, a stored config or a copy of them is not what was written.",
+    Exit.AUDIT: "The journal, a stored config, the schema or a copy of them is not what was written.",
     Exit.NOT_RUNNING: "There is no such ledger, or no engine is running where one is needed.",
     Exit.INTERRUPTED: "Ended by Ctrl-C before it was done.",
 }
@@ -44,6 +44,8 @@ _CODES = {
     "InternalClientError": Exit.DATABASE,
     "MigrationError": Exit.DATABASE,
     "JournalUnavailable": Exit.DATABASE,
+    "FingerprintError": Exit.DATABASE,
+    "SchemaChanged": Exit.AUDIT,
     "FeedError": Exit.DATA,
     "JournalError": Exit.LEDGER,
     "ConfigTampered": Exit.AUDIT,

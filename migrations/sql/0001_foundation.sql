@@ -103,6 +103,22 @@ insert into capability (name, value, detail) values
   ('UUID7', case when to_regprocedure('pg_catalog.uuidv7()') is null then 'OWN' else 'SERVER' end, null),
   ('PARTITIONS', 'NATIVE', 'no TimescaleDB: declarative partitions, made by ensure_* functions');
 
+create table catalog_records (
+  revision text not null,
+  variant text not null,
+  sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'),
+  parts jsonb not null,
+  recorded_at timestamptz not null default clock_timestamp(),
+  primary key (revision, variant)
+);
+select describe('catalog_records', 'How the catalog looked when a migration had made it, for servers that nobody measured', $$
+  revision    | the migration
+  variant     | server major, role profile and capabilities
+  sha256      | hash of all parts, hex
+  parts       | what the catalog holds, by name
+  recorded_at | when the migration ran
+$$);
+
 create table table_classes (
   table_name text primary key,
   class text not null check (class in ('JOURNAL', 'PROJECTION', 'REFERENCE', 'SERIES', 'QUEUE')),

@@ -30,6 +30,7 @@ insert into table_classes (table_name, class, origin) values
   ('wallets', 'REFERENCE', 'people'),
   ('bot_config_versions', 'REFERENCE', 'people; the engine activates'),
   ('capability', 'REFERENCE', 'migrations'),
+  ('catalog_records', 'REFERENCE', 'migrations'),
   ('table_classes', 'REFERENCE', 'migrations'),
   ('alembic_version', 'REFERENCE', 'migrations');
 
@@ -67,7 +68,7 @@ do $$ begin
   -- Everyone reads what is neither secret nor personal.
   grant select on events, log_heads, engine_runs, snapshots, portfolios, bots, signals, positions, orders, fills,
     risk_decisions, kill_switch_events, equity_snapshots, candles, commands, ledger, exchanges, instruments, strategies,
-    strategy_versions, wallets, bot_config_versions, capability, table_classes, alembic_version
+    strategy_versions, wallets, bot_config_versions, capability, catalog_records, table_classes, alembic_version
     to qs_engine, qs_app, qs_view;
   grant execute on function qs.role_profile(), qs.uuid7() to qs_engine, qs_app, qs_view;
 

@@ -346,7 +346,8 @@ async def test_a_cut_or_changed_journal_does_not_open(ledgered: Ledgered, tmp_pa
 async def test_a_guard_that_is_off_is_found(ledgered: Ledgered, table: str, how: str) -> None:
     await ledgered.conn.execute(f"alter table qs.{table} {how}")
     report = await ledgered.verify()
-    assert report.problem is not None and "guard" in report.problem.reason
+    guard = how.split()[-1]
+    assert report.problem is not None and f"trigger {guard}" in report.problem.reason
 
 
 @pytest.mark.parametrize(
