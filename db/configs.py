@@ -11,8 +11,9 @@ from db import audit
 from engine.core.canonical import CanonicalError, canonical_json, sha256_hex
 
 _NEW = """
-insert into qs.bot_config_versions(version, config_json, config_text, config_hash, actor, note)
-select coalesce(max(version), 0) + 1, $1::text::jsonb, $1::text, $2, $3, nullif($4, '') from qs.bot_config_versions
+insert into qs.bot_config_versions(version, config_json, config_text, config_hash, actor, note, created_by)
+select coalesce(max(version), 0) + 1, $1::text::jsonb, $1::text, $2, $3, nullif($4, ''), (select user_id from qs.ledger)
+from qs.bot_config_versions
 returning version, config_json::text as json
 """
 _LIST = """

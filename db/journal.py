@@ -29,6 +29,7 @@ from db.rows import at
 from db.writer import HostFacts, Writer
 from engine.core.events import Event, Recorded
 from engine.core.ledger import Ledger
+from engine.core.types import Instrument
 from engine.ports import JournalConflict, JournalError, JournalFenced, JournalUnavailable, Opening
 
 __all__ = ["HostFacts", "MemoryJournal", "MemoryStore", "PgJournal"]
@@ -116,6 +117,7 @@ class PgJournal:
         host: HostFacts | None = None,
         ensure: Callable[[], None] | None = None,
         snapshot_every: int = SNAPSHOT_EVERY,
+        instruments: Sequence[Instrument] = (),
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.latency_ms = 0.0
@@ -125,7 +127,7 @@ class PgJournal:
         self._clock = clock
         self._chain = Chain()
         self._last: _Batch | None = None
-        self._references = References()
+        self._references = References(instruments)
         self._snapshot_seq = 0
         self._anchored_seq = 0
         self._anchored_us = 0

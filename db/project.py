@@ -15,18 +15,19 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from db import rows
+from db import derive, rows
 from db.chain import Link
 from db.reference import References, limit_rows
 from db.rows import Row
 from engine.core import events as ev
+from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.types import InvariantError
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 #: Tables whose rows are written once, in an order in which each finds what it refers to.
-_INSERTED = ("signals", "risk_decisions", "kill_switch_events", "fills", "equity_snapshots")
+_INSERTED = ("signals", "risk_decisions", "kill_switch_events", "equity_snapshots")
 
 _INSERT = """
 insert into {schema}.{table} ({columns})
@@ -59,20 +60,6 @@ update {schema}.risk_limits l set deleted_at = r.ts, updated_at = r.ts
 from jsonb_to_recordset($1::jsonb) r(named uuid[], ts timestamptz)
 where l.bot_id <> all (r.named) and l.deleted_at is null
 """
-#: The gates' words on the order of the first fill, copied into the position that it opened (risk.md).
-_NOTES = """
-with opening as (
-  select distinct on (f.position_id) f.position_id, f.order_id
-  from {schema}.fills f join jsonb_to_recordset($1::jsonb) r(position_id uuid) using (position_id)
-  order by f.position_id, f.event_seq
-)
-update {schema}.positions p set notes = d.details
-from opening join {schema}.risk_decisions d using (order_id) where p.id = opening.position_id
-"""
-_CLOSE_REASONS = """
-update {schema}.positions p set close_reason = r.close_reason
-from jsonb_populate_recordset(null::{schema}.positions, $1::jsonb) r where p.id = r.id and p.status <> 'OPEN'
-"""
 #: What an upsert leaves as it was: facts of the first row, and columns that only events know.
 _KEPT = {"bots": {"id", "created_at", "status"}, "risk_limits": {"id", "created_at"}}
 
@@ -88,12 +75,15 @@ class Projection:
         self._sample: ev.EquitySampled | None = None
         self._balances_ts = -1
         self._orders: dict[str, int] = {}
+        self._submitted: list[str] = []
+        self._fills: list[tuple[int, ev.OrderFilled]] = []
         self._positions: dict[str, int] = {}
         self._marks: tuple[int, ev.EquitySampled] | None = None
         self._born: list[str] = []
-        self._close_reasons: dict[str, str] = {}
+        self._closed: list[ev.PositionClosed] = []
         self._bots: dict[str, int] = {}
         self._ran: dict[str, int] = {}
+        self._fired: dict[str, Cause] = {}
         self.places: set[tuple[str, str]] = set()
         self.sampled_ts: list[int] = []
 
@@ -124,6 +114,8 @@ class Projection:
 
     def _signal(self, seq: int, event_id: str, e: ev.SignalGenerated) -> None:
         self.places.add((e.exchange, e.symbol))
+        if e.strategy_id:
+            self._fired[e.strategy_id] = e.cause
         self._insert("signals", lambda ledger, refs: rows.signal_row(ledger, e, refs.exchange(e.exchange), seq))
 
     def _decision(self, seq: int, event_id: str, e: ev.IntentEvaluated) -> None:
@@ -142,6 +134,7 @@ class Projection:
     def _order_submitted(self, seq: int, event_id: str, e: ev.OrderSubmitted) -> None:
         self.places.add((e.exchange, e.symbol))
         self._orders[e.order_id] = seq
+        self._submitted.append(e.order_id)
 
     def _order_word(self, seq: int, event_id: str, e: Any) -> None:
         self._orders[e.order_id] = seq
@@ -150,13 +143,13 @@ class Projection:
         self.places.add((e.exchange, e.symbol))
         self._orders[e.order_id] = self._positions[e.position_id] = seq
         self._balances_ts = e.ts
-        self._insert("fills", lambda ledger, refs: rows.fill_row(ledger, e, refs.exchange(e.exchange), seq))
+        self._fills.append((seq, e))
 
     def _position_opened(self, seq: int, event_id: str, e: ev.PositionOpened) -> None:
         self._born.append(e.position_id)
 
     def _position_closed(self, seq: int, event_id: str, e: ev.PositionClosed) -> None:
-        self._close_reasons[e.position_id] = e.reason
+        self._closed.append(e)
 
     def _exits_moved(self, seq: int, event_id: str, e: ev.ExitsMoved) -> None:
         self._positions[e.position_id] = seq
@@ -179,7 +172,7 @@ class Projection:
         `refs` must have been prepared for it. In a schema other than qs the reference tables are left alone.
         """
         if schema == "qs":
-            await refs.write(conn, ledger, self._opened, [config for _, config in self._configs])
+            await refs.write(conn, ledger, self._opened, [config for _, config in self._configs], self._fired)
         for sql, table_rows in self._statements(ledger, refs):
             await conn.execute(sql.replace("{schema}", schema), _encode(table_rows).decode())
 
@@ -202,11 +195,28 @@ class Projection:
         if positions := self._position_rows(ledger, refs):
             yield upsert("positions", positions)
         yield from self._insertions(ledger, refs)
-        if self._born:
-            yield _NOTES, [{"position_id": position_id} for position_id in self._born]
-        if self._close_reasons:
-            yield _CLOSE_REASONS, [{"id": key, "close_reason": why} for key, why in self._close_reasons.items()]
+        yield from self._derived(ledger, refs)
         yield from self._account_rows(ledger)
+
+    def _derived(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
+        """What follows from several rows (`db.derive`), in an order in which each finds what it reads."""
+        if born := [*self._submitted, *(e.order_id for _, e in self._denied)]:
+            yield derive.ORDER_BORN, _ids(born)
+        if self._fills:
+            fills = [rows.fill_row(ledger, e, refs.exchange(e.exchange), seq) for seq, e in self._fills]
+            of_r = ", ".join(f"r.{name}" for name in fills[0])
+            yield derive.FILLS.replace("{columns}", ", ".join(fills[0])).replace("{of_r}", of_r), fills
+            yield derive.SLIPPAGE, _ids(e.order_id for _, e in self._fills)
+            yield derive.SLIPPAGE_OF_POSITIONS, _ids(e.position_id for _, e in self._fills)
+        if self._born:
+            yield derive.BORN, [{"position_id": position_id} for position_id in self._born]
+        if self._closed:
+            reasons = {e.position_id: e.reason for e in self._closed}
+            yield derive.CLOSED, [{"id": key, "close_reason": why} for key, why in reasons.items()]
+            yield (
+                derive.STATS,
+                [{"bot_id": e.bot_id, "pnl": e.realized_pnl, "fees": e.fees} for e in self._closed if e.bot_id],
+            )
 
     def _insertions(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
         by_table: dict[str, list[Row]] = {}
@@ -277,6 +287,10 @@ class Projection:
         ]
 
 
+def _ids(ids: Iterable[str]) -> list[Row]:
+    return [{"id": one} for one in dict.fromkeys(ids)]
+
+
 def insert(table: str, table_rows: list[Row]) -> tuple[str, list[Row]]:
     """The statement that adds rows; all of them have the columns of the first."""
     return _INSERT.replace("{table}", table).replace("{columns}", ", ".join(table_rows[0])), table_rows
@@ -287,7 +301,9 @@ def upsert(table: str, table_rows: list[Row]) -> tuple[str, list[Row]]:
     kept = _KEPT.get(table, {"id"})
     changes = ", ".join(f"{name} = excluded.{name}" for name in table_rows[0] if name not in kept)
     if table == "positions":
-        changes += ", close_reason = case when excluded.status = 'OPEN' then null else positions.close_reason end"
+        # A late fill may open again what was closed: then nothing about its end is known.
+        for name in ("close_reason", "max_drawdown_pct"):
+            changes += f", {name} = case when excluded.status = 'OPEN' then null else positions.{name} end"
     sql = _UPSERT.replace("{changes}", changes)
     return sql.replace("{table}", table).replace("{columns}", ", ".join(table_rows[0])), table_rows
 

@@ -5,35 +5,35 @@ They are REFERENCE tables (decisions.md 22): made when first needed, never empti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from db import instruments
 from db.chain import JournalRefused
-from db.rows import Row, at, limits_row, operator_id
+from db.records import insert
+from db.rows import Row, at, limits_row, operator_id, strategy_row
 from engine.core import events as ev
 from engine.core.canonical import sha256_hex
+from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.rules import RuleError, parse_rules
-from engine.core.types import DAY_US, entity_id
+from engine.core.types import DAY_US, TIMEFRAMES_US, Instrument, entity_id
 
 _INSTRUMENT = """
 insert into qs.instruments(exchange_id, symbol, base_currency, quote_currency) values($1, $2, $3, $4)
 on conflict (exchange_id, symbol) do nothing
 """
 _USER = """
-insert into qs.users(id, email, trading_mode, created_at) values($1, 'operator@localhost', $2, $3)
+insert into qs.users(id, email, full_name, first_name, last_name, trading_mode, created_at)
+values($1, 'operator@localhost', 'Local Operator', 'Local', 'Operator', $2, $3)
 on conflict do nothing
 """
 _LEDGER = """
 insert into qs.ledger(ledger_id, user_id, mode, feed, seed, base_currency, created_at) values($1, $2, $3, $4, $5, $6, $7)
 on conflict do nothing
-"""
-_STRATEGY = """
-insert into qs.strategies(id, user_id, name, entry_rules, exit_rules, parameters, status, created_at, activated_at)
-values($1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $7) on conflict (id) do nothing
 """
 _STRATEGY_VERSION = """
 insert into qs.strategy_versions(strategy_id, version, sha256, document, document_text, created_at)
@@ -50,10 +50,20 @@ update qs.bot_config_versions set is_active = true, activated_at = $3 where vers
 """
 
 
+_FIRED = """
+update qs.strategies s set last_signal_at = greatest(s.last_signal_at, r.ts), timeframe = coalesce(s.timeframe, r.timeframe)
+from unnest($1::text[]::uuid[], $2::timestamptz[], $3::text[]) r(id, ts, timeframe) where s.id = r.id
+"""
+
+#: By seconds, as the cause of a candle counts them.
+_FRAMES = {size // 1_000_000: name for name, size in TIMEFRAMES_US.items()}
+
+
 class References:
     """What is known to be in the reference tables, so that the hot path asks for nothing twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Iterable[Instrument] = ()) -> None:
+        self._rules = {(one.exchange, one.symbol): one for one in offered}
         self._exchanges: dict[str, int] = {}
         self._instruments: set[tuple[str, str]] = set()
         self._months: set[int] = set()
@@ -68,9 +78,12 @@ class References:
         """Make sure of venues, instruments and partitions. Before the transaction: what is cached here must be durable."""
         await self.prepare_exchanges(conn, ledger, places)
         for exchange, symbol in sorted(set(places) - self._instruments):
-            base, _, quote = symbol.partition("/")
-            currency = quote.partition(":")[0] or ledger.base_currency
-            await conn.execute(_INSTRUMENT, self._exchanges[exchange], symbol, base or symbol, currency)
+            if (rules := self._rules.get((exchange, symbol))) is not None:
+                await instruments.store(conn, rules)
+            else:  # a rebuild: what the engine knew of it when it ran is there already
+                base, _, quote = symbol.partition("/")
+                currency = quote.partition(":")[0] or ledger.base_currency
+                await conn.execute(_INSTRUMENT, self._exchanges[exchange], symbol, base or symbol, currency)
             self._instruments.add((exchange, symbol))
         for ts in sampled_ts:
             month = ts // (28 * DAY_US)  # shorter than any month, so that none is missed
@@ -98,8 +111,12 @@ class References:
         ledger: Ledger,
         opened: ev.LedgerOpened | None,
         configs: Sequence[ev.ConfigActivated],
+        fired: Mapping[str, Cause],
     ) -> None:
-        """Genesis and activations. Raises JournalRefused for a config that is not the one stored under its number."""
+        """Genesis, activations, and what strategies last fired on (`fired`, by id).
+
+        Raises JournalRefused for a config that is not the one stored under its number.
+        """
         if opened is not None:
             e, user = opened, operator_id(ledger)
             await conn.execute(_USER, user, e.mode, at(e.ts))
@@ -112,15 +129,17 @@ class References:
             status = await conn.execute(_ACTIVATE, config.version, config.sha256, at(config.ts))
             if status != "UPDATE 1":
                 raise JournalRefused(f"config {config.version} in the database has another hash than its activation")
+        if fired:
+            causes = fired.values()
+            frames = [_FRAMES.get(cause.ordinal) if cause.kind == "candle" else None for cause in causes]
+            await conn.execute(_FIRED, [*fired], [at(cause.ts) for cause in causes], frames)
 
     async def _strategy(self, conn: asyncpg.Connection, ledger: Ledger, bot: dict[str, Any], ts: int) -> None:
         text = _strategy_text(bot)
         if text is None:
             return
         key = entity_id(ledger.ledger_id, "strategy", sha256_hex(text.encode()))
-        document = bot["strategy"]
-        entry, leave, series = (_json(document.get(name)) for name in ("entry_long", "exit_long", "indicators"))
-        await conn.execute(_STRATEGY, key, operator_id(ledger), bot["name"], entry, leave, series, at(ts))
+        await insert(conn, "strategies", strategy_row(ledger, bot, key, ts), "on conflict (id) do nothing")
         await conn.execute(_STRATEGY_VERSION, key, sha256_hex(text.encode()), text, at(ts))
 
     def bot_rows(self, ledger: Ledger, e: ev.ConfigActivated) -> list[Row]:
@@ -165,7 +184,3 @@ def _strategy_text(bot: dict[str, Any]) -> str | None:
         return parse_rules(bot.get("strategy")).canonical().decode()
     except RuleError:
         return None
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode([] if value is None else value).decode()

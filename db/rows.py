@@ -10,11 +10,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from db.words import reason_of
 from engine.core import events as ev
+from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Position
-from engine.core.types import ZERO, OrderStatus, TradingState, Verdict, entity_id
+from engine.core.types import ZERO, OrderStatus, TradingState, Verdict, entity_id, uuid7
 
 Row = dict[str, Any]
 
@@ -38,6 +42,11 @@ def operator_id(ledger: Ledger) -> str:
     return entity_id(ledger.ledger_id, "user", "operator")
 
 
+def cycle_id(ledger: Ledger, cause: Cause) -> str:
+    """One decision: what followed from one input. Its signal, the gates' word and the order share it."""
+    return uuid7(cause.ts, ledger.ledger_id, "cycle", *map(str, msgspec.to_builtins(cause)))
+
+
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     """`part` in percent of `whole`; None of nothing, and where it does not fit numeric(18,8)."""
     if whole == ZERO:
@@ -57,6 +66,7 @@ def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
         "strategy_id": order.strategy_id or None,
         "position_id": order.position_id or None,
         "signal_id": order.signal_id or None,
+        "cycle_id": cycle_id(ledger, order.cause),
         "number": order.number,
         "exchange_id": exchange_id,
         "symbol": order.symbol,
@@ -76,6 +86,7 @@ def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
         "stop_price": order.stop_price,
         "valid_until": at_or_none(order.valid_until),
         "leverage": 1,
+        "position_mode": "ONE_WAY",
         "filled_quantity": order.filled_quantity,
         "avg_fill_price": order.avg_fill_price,
         "filled_value": order.filled_value,
@@ -102,6 +113,7 @@ def denied_row(ledger: Ledger, e: ev.OrderDenied, exchange_id: int, seq: int) ->
         "user_id": operator_id(ledger),
         "bot_id": e.bot_id or None,
         "signal_id": e.signal_id or None,
+        "cycle_id": cycle_id(ledger, e.cause),
         "exchange_id": exchange_id,
         "symbol": e.symbol,
         "side": e.side,
@@ -112,6 +124,8 @@ def denied_row(ledger: Ledger, e: ev.OrderDenied, exchange_id: int, seq: int) ->
         "reduce_only": False,
         "risk_reason": f"{e.code}: {e.reason}" if e.reason else e.code,
         "quantity": e.quantity,
+        "leverage": 1,
+        "position_mode": "ONE_WAY",
         "filled_quantity": ZERO,
         "fees": ZERO,
         "config_version": e.config_version,
@@ -149,13 +163,16 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
         "stop_price": position.stop_price,
         "take_profit_price": position.take_profit_price,
         "trailing_enabled": position.trailing,
+        "trailing_offset": _trailing_offset(position),
         "extreme_price": position.extreme,
         "leverage": 1,
+        "margin_used": position.cost,  # spot: all of it is paid
         "unrealized_pnl": unrealized,
         "unrealized_pnl_pct": percent(unrealized, position.cost),
         "realized_pnl": position.realized_pnl,
         "realized_pnl_pct": percent(position.realized_pnl, position.exit_notional - position.realized_pnl),
         "fees_paid": position.fees,
+        "funding_paid": ZERO,  # spot knows none
         "config_version": position.config_version,
         "event_seq": seq,
         "opened_at": at(position.opened_ts),
@@ -164,17 +181,24 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
     }
 
 
+def _trailing_offset(position: Position) -> Decimal | None:
+    return position.extreme - position.stop_price if position.trailing and position.stop_price is not None else None
+
+
 def signal_row(ledger: Ledger, e: ev.SignalGenerated, exchange_id: int, seq: int) -> Row:
     return {
         "id": e.signal_id,
         "user_id": operator_id(ledger),
         "bot_id": e.bot_id or None,
         "strategy_id": e.strategy_id or None,
+        "cycle_id": cycle_id(ledger, e.cause),
         "exchange_id": exchange_id,
         "symbol": e.symbol,
         "side": e.side,
         "kind": e.kind,
         "price": e.price,
+        "reason": reason_of(e.trace, e.kind),
+        "confidence": 1,  # a rule is true or not; unknown does not fire
         "config_version": e.config_version,
         "payload": e.trace,
         "event_seq": seq,
@@ -192,6 +216,7 @@ def decision_row(ledger: Ledger, e: ev.IntentEvaluated, exchange_id: int, seq: i
         "bot_id": e.bot_id or None,
         "order_id": e.order_id or None,
         "signal_id": e.signal_id or None,
+        "cycle_id": cycle_id(ledger, e.cause),
         "exchange_id": exchange_id,
         "symbol": e.symbol,
         "side": e.side,
@@ -274,6 +299,9 @@ def portfolio_row(ledger: Ledger, e: ev.LedgerOpened) -> Row:
         "id": entity_id(e.ledger_id, "portfolio", "1"),
         "user_id": operator_id(ledger),
         "name": "main",
+        "description": f"{e.mode} account on {e.feed}",
+        "broker": "paper",
+        "broker_account_id": e.ledger_id,
         "base_currency": e.base_currency,
         "mode": e.mode,
         "initial_balance": e.initial_balance,
@@ -325,3 +353,38 @@ def hard(limits: dict[str, Any], name: str) -> Decimal | None:
     """The hard side of a limit in a canonical config; None when it has none."""
     value = (limits.get(name) or {}).get("hard")
     return None if value is None else Decimal(str(value))
+
+
+def strategy_row(ledger: Ledger, bot: dict[str, Any], strategy_id: str, ts: int) -> Row:
+    """The rules of the bot that first trades by them, with that bot's exits and size, for people and lists.
+
+    The version that counts is the config's. A strategy of several symbols names none.
+    """
+    rules, exits, sizing = bot["strategy"], bot["exits"], bot["sizing"]
+    only = bot["symbols"][0] if len(bot["symbols"]) == 1 and "*" not in bot["symbols"] else None
+    share = Decimal(str(sizing["value"])) if sizing["kind"] == "percent_equity" else None
+    trailing = exits.get("trailing") or {}
+    return {
+        "id": strategy_id,
+        "user_id": operator_id(ledger),
+        "name": bot["name"],
+        "description": f"rules of bot {bot['name']}, from its config",
+        "symbol": only if only is not None and "/" in only else None,
+        "entry_rules": rules.get("entry_long") or [],
+        "exit_rules": rules.get("exit_long") or [],
+        "parameters": rules.get("indicators") or {},
+        "version_label": "1.0.0",
+        "stop_loss_pct": exits.get("stop_loss_pct"),
+        "take_profit_pct": exits.get("take_profit_pct"),
+        "trailing_stop_pct": trailing.get("distance_pct"),
+        "max_position_size_pct": share if share is None or share <= 100 else 100,
+        "max_drawdown_pct": _at_most_100(hard(bot["limits"], "max_drawdown_pct")),
+        "status": "ACTIVE",
+        "trading_mode": ledger.mode,
+        "created_at": at(ts),
+        "activated_at": at(ts),
+    }
+
+
+def _at_most_100(percentage: Decimal | None) -> Decimal | None:
+    return None if percentage is None else min(percentage, Decimal(100))

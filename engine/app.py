@@ -114,7 +114,9 @@ class Session:
         for said in self._notes:
             log.warning("schema.check", said=said)
         self.client.say("opening the journal")
-        journal = self.journal = PgJournal(self.dsn, ledger_dir=directory, ensure=self._ensure)
+        journal = self.journal = PgJournal(
+            self.dsn, ledger_dir=directory, ensure=self._ensure, instruments=self.feed.instruments
+        )
         opening = await journal.open()
         genesis: list[ev.Event] = []
         if opening.ledger.seq == 0:

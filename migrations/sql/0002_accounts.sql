@@ -299,7 +299,7 @@ select describe('bot_config_versions', 'Every version of the engine document; on
   config_text  | canonical JSON that was hashed
   config_hash  | sha256 of config_text, hex
   actor        | who wrote it, in words
-  created_by   | who wrote it, where that is a user
+  created_by   | who wrote it; none for the version that the ledger began with
   note         | why
   created_at   | when it was written
   activated_at | when it last took hold

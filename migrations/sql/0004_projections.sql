@@ -76,7 +76,7 @@ select describe('bots', 'Bots of the active config and of those before it', $$
   status_reason     | why
   config_version    | config it was last part of
   config            | its part of that config
-  performance_stats | figures for lists
+  performance_stats | figures for lists: round trips as they closed
   created_at        | time of the config that named it first
   updated_at        | time of the last event that changed it
   last_run_at       | when it last began to run
@@ -94,6 +94,7 @@ create table signals (
   side text not null check (side in ('BUY', 'SELL')),
   kind text not null check (kind in ('ENTRY', 'EXIT')),
   price numeric(38,18),
+  reason text,
   confidence numeric(9,8) check (confidence between 0 and 1),
   config_version int not null,
   payload jsonb not null,
@@ -113,7 +114,8 @@ select describe('signals', 'Rules that fired', $$
   side           | BUY or SELL
   kind           | ENTRY or EXIT
   price          | price that it was decided at
-  confidence     | 0 to 1, where the strategy gives one
+  reason         | why it fired, in words
+  confidence     | 0 to 1; 1 for a rule, which is true or not
   config_version | config in force
   payload        | why it fired: the explain tree
   event_seq      | event that says so
@@ -206,7 +208,7 @@ select describe('positions', 'Round trips: from the first fill to flat', $$
   stop_price         | stop in force
   take_profit_price  | target in force
   trailing_enabled   | the stop follows the price
-  trailing_offset    | how far behind
+  trailing_offset    | how far behind, in price
   extreme_price      | best price seen, which the stop follows
   leverage           | 1 for spot
   margin_mode        | ISOLATED or CROSS
@@ -217,9 +219,9 @@ select describe('positions', 'Round trips: from the first fill to flat', $$
   realized_pnl_pct   | of the cost, percent
   fees_paid          | fees so far
   funding_paid       | funding so far
-  slippage_est       | estimated slippage so far
-  max_drawdown_pct   | worst excursion, percent
-  risk_consumed      | share of the risk budget, 0 to 1
+  slippage_est       | slippage of its orders so far, in quote; above zero is a cost
+  max_drawdown_pct   | worst price below the entry, percent; known when it is closed
+  risk_consumed      | share of the day's loss budget that its plan put at stake, 0 to 1
   signal_wallet_id   | wallet that it follows
   config_version     | config in force when it opened
   close_reason       | role of the order that closed it
@@ -278,6 +280,7 @@ create table orders (
   config_version int not null,
   policy_snapshot jsonb,
   signal_reason text,
+  decision_price numeric(38,18),
   market_conditions jsonb,
   error_message text,
   metadata jsonb,
@@ -336,20 +339,21 @@ select describe('orders', 'Orders: sent, perhaps sent, or denied by a gate', $$
   leverage          | 1 for spot
   margin_mode       | ISOLATED or CROSS
   position_mode     | ONE_WAY or HEDGE
-  stop_loss         | stop attached to it
-  take_profit       | targets attached to it
+  stop_loss         | planned stop; the position's follows the real entry
+  take_profit       | planned targets
   filled_quantity   | filled so far
   avg_fill_price    | average price of its fills
   filled_value      | value of its fills, in quote
   fees              | fees of its fills
-  slippage          | against the price it was decided at
+  slippage          | average fill against decision_price, per unit; above zero is worse
   realized_pnl      | realised by its fills, before fees
   client_order_id   | our name for it at the venue
   exchange_order_id | the venue's name for it
   config_version    | config in force
-  policy_snapshot   | limits in force
+  policy_snapshot   | limits in force: the account's and the bot's
   signal_reason     | why, in words
-  market_conditions | market when it was decided
+  decision_price    | the signal's price, or its own where it rests; none when a person asked
+  market_conditions | market when it was decided: the price, and what each gate saw
   error_message     | what the venue said against it
   metadata          | whatever else belongs to it
   event_seq         | last event that changed it

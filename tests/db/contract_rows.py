@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from db import (
     alerts,
     audit,
@@ -19,8 +21,10 @@ from db import (
     books,
     candles,
     commands,
+    configs,
     credentials,
     database_configs,
+    instruments,
     outbox,
     readings,
     reports,
@@ -31,20 +35,22 @@ from db import (
 from db.connect import connect
 from db.rows import operator_id
 from db.vault import open_vault
+from engine.core.canonical import sha256_hex
+from engine.core.config import canonical as config_text
 from engine.core.inputs import Candle
 from engine.core.types import MINUTE_US, Verb, uuid7
-from tests.core.worlds import RULES, START, World, config
+from tests.core.worlds import BTC, RULES, START, World, config
 from tests.db.histories import Pair, journal_of, write
 from tests.db.secrets import as_user
 
 D = Decimal
+MARKET = structs.replace(BTC, max_quantity=D(9000), source="bundled")
 LATER = {
     "ticks": "db/ticks.py",
     "rollup_queue": "the roll-up's trigger; a run of the job empties it",
     "rollup_watermarks": "the roll-up job",
     "daily_performance": "the daily job",
     "archive_segments": "the archive job",
-    "risk_limits": "db/project.py",
 }
 
 
@@ -71,6 +77,10 @@ def _config() -> Any:
 async def history(directory: Path, bars: int = 60) -> list[Pair]:
     """A short real run: entries, exits, denied and canceled orders, a pause, a halt and a resume; a position stays open."""
     world = await World(directory, _config()).open()
+    world.engine.dispatch.latch.set("tester", "a look at the last look")
+    await world.candle(90, 121, 89, 120)  # the order is journaled, and refused at the venue's door
+    await world.command(Verb.HALT, "as the latch says")
+    await world.command(Verb.RESUME, "that was seen")
     rng = random.Random(7)
     for bar in range(bars):
         if bar == bars // 3:
@@ -92,7 +102,7 @@ async def fill_everything(dsn: str) -> None:
     """Rows in every table of a migrated, empty database."""
     with tempfile.TemporaryDirectory() as directory:
         pairs = await history(Path(directory) / "world")
-        journal = journal_of(dsn, Path(directory) / "ledger", snapshot_every=50)
+        journal = journal_of(dsn, Path(directory) / "ledger", snapshot_every=50, instruments=(MARKET,))
         ledger = (await journal.open()).ledger
         await write(journal, ledger, pairs)
         await journal.heartbeat()
@@ -112,6 +122,11 @@ async def fill_everything(dsn: str) -> None:
 
 async def _market(conn: Any) -> None:
     levels = [(D("99.5"), D("2")), (D("99"), D("1.25"))], [(D("100"), D("0.5")), (D("100.5"), D("3"))]
+    await instruments.store(conn, MARKET, native_symbol="BTCUSDT", metadata={"tags": ["spot"]})
+    await instruments.store_venue(
+        conn, "test", name="Test venue", api_base_url="https://example.org", supported_features={"spot": True},
+        rate_limits={"per_minute": 1200},
+    )  # fmt: skip
     await books.record_book(conn, exchange="test", symbol="BTC/USDT", ts=START, bids=levels[0], asks=levels[1])
     bars = [
         Candle(
@@ -133,6 +148,8 @@ async def _queue_and_audit(conn: Any, user: str) -> None:
         trace_id="t1", metadata={"why": "test"},
     )  # fmt: skip
     await audit.append(conn, entry)
+    text = config_text(config()).decode()
+    await configs.new(conn, text, sha256_hex(text.encode()), "me", "a quieter one")
 
 
 async def _secrets(dsn: str, user: str) -> None:

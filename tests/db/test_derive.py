@@ -1,0 +1,143 @@
+"""What the read tables say beyond single events: plans, reasons, limits, slippage, the worst of a round trip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.connect import connect
+from db.migrate import migrate
+from db.rebuild import rebuild
+from db.words import reason_of
+from tests.db.contract_rows import MARKET, history
+from tests.db.histories import journal_of, write
+
+D = Decimal
+
+
+@pytest.fixture(params=[1, 13])
+async def conn(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Any]:
+    """A database with the history of `contract_rows` in it, written in small and large batches."""
+    await migrate(database)
+    journal = journal_of(database, tmp_path / "ledger", instruments=(MARKET,))
+    ledger = (await journal.open()).ledger
+    await write(journal, ledger, await history(tmp_path / "world"), size=request.param)
+    await journal.close("done")
+    connection = await connect(database)
+    yield connection
+    await connection.close()
+
+
+async def test_an_entry_says_why_at_which_price_and_what_was_planned(conn: Any) -> None:
+    rows = await conn.fetch("select o.*, s.price as fired_at from qs.orders o join qs.signals s on s.id = o.signal_id"
+                            " where role = 'ENTRY' and o.status = 'FILLED'")  # fmt: skip
+    assert len(rows) > 3
+    for row in rows:
+        assert row["decision_price"] == row["fired_at"]
+        assert row["stop_loss"] == row["fired_at"] * D("0.98")
+        assert row["take_profit"] == [row["fired_at"] * D("1.04")]
+        assert row["signal_reason"].startswith("close ") and "> 100 and close " in row["signal_reason"]
+        assert row["slippage"] == row["avg_fill_price"] - row["decision_price"]
+        policy = json.loads(row["policy_snapshot"])
+        assert policy["bot"]["max_order_value"] == {"soft": "5000", "hard": "9000"}
+        assert policy["account"]["daily_loss_pct"]["hard"] == "90" and policy["halt_policy"] == "keep_with_exits"
+        conditions = json.loads(row["market_conditions"])
+        assert D(conditions["price"]) == row["fired_at"] and len(conditions["gates"]) > 5
+
+
+async def test_signal_gates_and_order_share_the_cycle_and_a_denied_order_its_reason(conn: Any) -> None:
+    loose = await conn.fetchval(
+        "select count(*) from qs.orders o join qs.signals s on s.id = o.signal_id"
+        " where role = 'ENTRY' and o.cycle_id <> s.cycle_id"
+    )
+    assert loose == 0
+    assert await conn.fetchval("select count(*) from qs.risk_decisions join qs.orders o on o.id = order_id"
+                               " where o.cycle_id <> risk_decisions.cycle_id") == 0  # fmt: skip
+    denied = await conn.fetch("select * from qs.orders where status = 'DENIED'")
+    assert denied and all(row["signal_reason"] and row["decision_price"] and row["policy_snapshot"] for row in denied)
+    assert await conn.fetchval("select bool_and(confidence = 1 and reason <> '') from qs.signals")
+
+
+async def test_resting_orders_were_decided_at_their_own_price(conn: Any) -> None:
+    rows = await conn.fetch("select * from qs.orders where role in ('STOP', 'TAKE_PROFIT')")
+    assert {row["role"] for row in rows} == {"STOP", "TAKE_PROFIT"}
+    for row in rows:
+        assert row["decision_price"] == (row["stop_price"] if row["role"] == "STOP" else row["price"])
+        assert row["signal_reason"] in ("stop of the position", "target of the position")
+
+
+async def test_slippage_of_fills_orders_and_positions_agree(conn: Any) -> None:
+    fills = await conn.fetch("select f.*, o.decision_price from qs.fills f join qs.orders o on o.id = f.order_id")
+    for fill in fills:
+        sign = 1 if fill["side"] == "BUY" else -1
+        bps = (fill["price"] / fill["decision_price"] - 1) * 10_000 * sign
+        assert abs(fill["slippage_bps"] - bps) < D("1e-7")
+    wrong = await conn.fetchval(
+        "select count(*) from qs.positions p where slippage_est is distinct from (select round(sum(slippage * filled_quantity), 18)"
+        " from qs.orders o where o.position_id = p.id)"
+    )
+    assert wrong == 0
+
+
+async def test_a_closed_position_knows_its_worst_and_what_it_put_at_stake(conn: Any) -> None:
+    closed = await conn.fetch("select * from qs.positions where status = 'CLOSED'")
+    for row in closed:
+        below = (row["entry_price"] - row["exit_price"]) / row["entry_price"] * 100
+        assert row["max_drawdown_pct"] >= max(below, D(0)) - D("1e-8")
+        assert 0 < row["risk_consumed"] <= 1
+    opened = await conn.fetchrow("select * from qs.positions where status = 'OPEN'")
+    assert opened["max_drawdown_pct"] is None and opened["margin_used"] == opened["cost_basis"]
+    stats = json.loads(await conn.fetchval("select performance_stats from qs.bots where name = 'probe'"))
+    assert stats["trades"] == len(closed) == stats["wins"] + stats["losses"]
+    net = sum(row["realized_pnl"] - row["fees_paid"] for row in closed)
+    assert abs(D(stats["net_pnl"]) - net) < D("1e-15")  # columns keep 18 digits
+
+
+async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, database: str) -> None:
+    async def everything() -> dict[str, list[str]]:
+        tables = ("orders", "fills", "positions", "bots", "signals", "portfolios", "risk_limits")
+        return {
+            t: [r[0] for r in await conn.fetch(f"select to_jsonb(t)::text from qs.{t} t order by 1")] for t in tables
+        }
+
+    before = await everything()
+    await rebuild(database)
+    assert await everything() == before
+
+
+async def test_strategies_and_instruments_carry_what_is_known(conn: Any) -> None:
+    row = await conn.fetchrow(
+        "select * from qs.strategies s join qs.bots b on b.strategy_id = s.id where b.name = 'probe'"
+    )
+    figures = [row[n] for n in ("stop_loss_pct", "take_profit_pct", "trailing_stop_pct", "max_position_size_pct")]
+    assert (figures, row["timeframe"], row["trading_mode"]) == ([2, 4, 1, 10], "1m", "PAPER")
+    assert row["last_signal_at"] == await conn.fetchval("select max(created_at) from qs.signals")
+    market = await conn.fetchrow("select * from qs.instruments")
+    found = [market[n] for n in ("tick_size", "step_size", "min_notional", "price_precision", "quantity_precision")]
+    assert found == [D("0.01"), D("0.00001"), 5, 2, 5] and market["source"] == "bundled"
+
+
+LEAF = {"op": "gt", "result": "true", "left": {"series": "close", "value": "101.25"}, "right": {"value": "100.0"}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        (LEAF, "close 101.25 > 100"),
+        ({"op": "all", "of": [LEAF, {"op": "any", "of": [LEAF, LEAF]}]},
+         "close 101.25 > 100 and (close 101.25 > 100 or close 101.25 > 100)"),
+        ({"op": "not", "of": [LEAF]}, "not close 101.25 > 100"),
+        ({"op": "within", "bars": "3", "of": [LEAF]}, "within 3 bars: close 101.25 > 100"),
+        ({"op": "le", "left": {"series": "rsi", "value": "unknown"}, "right": {"value": "70.0"}}, "rsi unknown <= 70"),
+    ],
+)  # fmt: skip
+def test_words_of_a_tree(tree: dict[str, Any], words: str) -> None:
+    assert reason_of({"entry_long": tree}, "ENTRY") == words
+    assert reason_of({}, "EXIT") == "exit"
+    deep = {"op": "all", "of": [tree] * 200}
+    assert len(reason_of({"exit_long": deep}, "EXIT")) == 1000
