@@ -52,7 +52,7 @@ def _folders() -> list[Path]:
     chosen = os.environ.get("QUANTSAIL_PG_BIN")
     system = sorted(pgbin.SYSTEM_ROOT.glob("*/bin"))
     on_path = shutil.which("pg_dump")
-    wheel = [folder for folder, ours in pgbin._candidates() if ours]
+    wheel = [folder for folder, ours in pgbin.candidates() if ours]
     # A path's own pg_dump may be a wrapper script: not resolved, but asked for its version like every other.
     return [*([Path(chosen)] if chosen else []), *system, *([Path(on_path).parent] if on_path else []), *wheel]
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from db.embedded import SUPERUSER, EmbeddedPostgresError, EmbeddedServer, default_server
+from db.embedded import EmbeddedPostgresError, EmbeddedServer, default_server
 from db.logins import Login
 from db.migrate import MigrationError, MigrationResult, migrate
 
@@ -59,13 +59,11 @@ class Database:
     async def place(self, name: str) -> Place:
         """The server of a ledger, for whoever makes and renames databases on it. Raises EmbeddedPostgresError, ConnectError."""
         from db.clients import tools_for
-        from db.restore import Place, place_of_url, server_major
+        from db.restore import place_of, place_of_url, server_major
 
         if self.url:
             return place_of_url(self.url, tools_for(await server_major(self.url)))
-        server = await asyncio.to_thread(self._start)
-        tool = server.binaries.tool
-        return Place(partial(server.dsn, login="qs_admin"), server.dsn("postgres", SUPERUSER), tool, owner="qs_admin")
+        return place_of(await asyncio.to_thread(self._start))
 
     def _copy_first(self, name: str, dsn: str, revision: str) -> None:
         """Runs in the migration's thread. Raises MigrationError: without a copy the schema stays as it is."""

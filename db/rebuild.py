@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -20,6 +20,25 @@ from engine.core.ledger import Ledger, evolve
 ASIDE = "pg_temp"
 
 
+EXAMPLES = 3
+_PROJECTIONS = "select table_name from qs.table_classes where class = 'PROJECTION' order by table_name"
+_KEY = """
+select array_agg(quote_ident(a.attname) order by a.attnum) from pg_constraint c
+join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+where c.contype = 'p' and c.conrelid = $1::text::regclass
+"""
+#: `o` is what is there, `a` what the journal says.
+_COMPARED = """
+select case when o.{any_key} is null then 'missing' when a.{any_key} is null then 'extra' else 'changed' end as why,
+  coalesce((to_jsonb(a) ->> 'event_seq')::bigint, (to_jsonb(o) ->> 'event_seq')::bigint, 0) as seq,
+  coalesce(to_jsonb(a) ->> 'id', to_jsonb(o) ->> 'id', left(coalesce(to_jsonb(a), to_jsonb(o))::text, 80)) as name,
+  (select string_agg(n.key, ', ' order by n.key) from jsonb_each(to_jsonb(a)) n
+    where n.value is distinct from to_jsonb(o) -> n.key) as columns
+from qs.{table} o full join pg_temp.{table} a using ({key})
+where row(o.*) is distinct from row(a.*)
+"""
+
+
 class Difference(NamedTuple):
     """A row that is in one of the two only; `seq` is the event that it says it follows from, 0 for tables without one."""
 
@@ -28,7 +47,21 @@ class Difference(NamedTuple):
     reason: str
 
 
-async def rebuild(dsn: str) -> int:
+class TableChanges(NamedTuple):
+    """What a rebuild would do to a table: rows to insert, to delete and to change, and the first of them in words."""
+
+    table: str
+    missing: int
+    extra: int
+    changed: int
+    examples: tuple[str, ...]
+
+
+#: Called with the events done and all events.
+Progress = Callable[[int, int], None]
+
+
+async def rebuild(dsn: str, progress: Progress | None = None) -> int:
     """Empty the read tables and project the whole journal, in one transaction; returns the number of events.
 
     Raises JournalFenced while an engine runs, ChainBroken for a journal that is not what its chain says, and what the
@@ -40,11 +73,36 @@ async def rebuild(dsn: str) -> int:
         async with conn.transaction():
             await conn.execute("select qs.empty_projections()")
             ledger = Ledger()
-            async for _ in project_all(conn, ledger, "qs"):
-                pass
+            await _project(conn, ledger, "qs", progress)
         return ledger.seq
     finally:
         await conn.close()
+
+
+async def would_change(dsn: str, progress: Progress | None = None) -> tuple[int, list[TableChanges]]:
+    """The number of events, and what a rebuild would change table by table; changes nothing, and an engine may run meanwhile.
+
+    Raises ChainBroken, and InvariantError from the fold.
+    """
+    conn = await connect(dsn, "qs_owner", name="quantsail rebuild (dry run)", statement_timeout_ms=0)
+    transaction = conn.transaction(isolation="repeatable_read")
+    try:
+        await transaction.start()
+        tables = await make_aside(conn)
+        ledger = Ledger()
+        await _project(conn, ledger, ASIDE, progress)
+        found = [await _table_changes(conn, table) for table in tables]
+        await transaction.rollback()
+        return ledger.seq, [change for change in found if change.missing or change.extra or change.changed]
+    finally:
+        await conn.close()
+
+
+async def _project(conn: asyncpg.Connection, ledger: Ledger, schema: str, progress: Progress | None) -> None:
+    total = int(await conn.fetchval("select seq from qs.log_heads where log = 'events'") or 0)
+    async for link in project_all(conn, ledger, schema):
+        if progress is not None and link.recorded.seq % PAGE == 0:
+            progress(link.recorded.seq, total)
 
 
 async def project_all(conn: asyncpg.Connection, ledger: Ledger, schema: str) -> AsyncIterator[Link]:
@@ -73,11 +131,14 @@ async def _write(conn: asyncpg.Connection, page: Sequence[Link], ledger: Ledger,
     else:
         await refs.prepare(conn, ledger, projection.places, projection.sampled_ts)
     await projection.write(conn, ledger, refs, schema)
+    # A page refers to nothing that comes later. Checked now, because what waits for the commit waits in memory.
+    await conn.execute("set constraints all immediate")
+    await conn.execute("set constraints all deferred")
 
 
 async def make_aside(conn: asyncpg.Connection) -> tuple[str, ...]:
     """Empty temporary tables like those of the projection, without foreign keys; their names."""
-    names = await conn.fetch("select table_name from qs.table_classes where class = 'PROJECTION' order by table_name")
+    names = await conn.fetch(_PROJECTIONS)
     for row in names:
         await conn.execute(f"create temp table {row[0]} (like qs.{row[0]} including constraints including indexes)")
     return tuple(str(row[0]) for row in names)
@@ -99,3 +160,30 @@ async def first_difference(conn: asyncpg.Connection, tables: Sequence[str]) -> D
             if row is not None:
                 found.append(Difference(table, row["seq"], f"{table} row {row['id']} {reason}"))
     return min(found, key=lambda difference: (not difference.seq, difference.seq), default=None)
+
+
+async def _table_changes(conn: asyncpg.Connection, table: str) -> TableChanges:
+    """`qs` against the projection aside, row by row of the primary key."""
+    key = await conn.fetchval(_KEY, f"qs.{table}")
+    compared = _COMPARED.format(table=table, key=", ".join(key), any_key=key[0])
+    counts = await conn.fetchrow(
+        f"select count(*) filter (where why = 'missing') as missing, count(*) filter (where why = 'extra') as extra,"  # noqa: S608
+        f" count(*) filter (where why = 'changed') as changed from ({compared}) c"
+    )
+    examples: list[str] = []
+    if any(counts):
+        for row in await conn.fetch(f"{compared} order by seq, name limit {EXAMPLES}"):
+            where = f" of event {row['seq']}" if row["seq"] else ""
+            what = f": {row['columns']}" if row["why"] == "changed" else ""
+            examples.append(f"{row['why']} {row['name']}{where}{what}")
+    return TableChanges(table, counts["missing"], counts["extra"], counts["changed"], tuple(examples))
+
+
+async def count_rows(dsn: str) -> dict[str, int]:
+    """The number of rows of each read table."""
+    conn = await connect(dsn, "qs_owner", name="quantsail rebuild", statement_timeout_ms=0)
+    try:
+        names = await conn.fetch(_PROJECTIONS)
+        return {row[0]: int(await conn.fetchval(f"select count(*) from qs.{row[0]}")) for row in names}  # noqa: S608
+    finally:
+        await conn.close()

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -21,6 +22,7 @@ from db.anchors import Anchor, Anchors
 from db.backup import BackupError, DumpDamaged, Manifest, OtherLedger, read_manifest, sha256_of
 from db.clients import ClientFailed, Tools, run_client
 from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, connect, take_role, unreachable
+from db.embedded import SUPERUSER, EmbeddedServer
 from db.facts import Facts, changes, read_facts
 from db.migrate import DatabaseNewer, migrate
 from db.verify import verify
@@ -28,6 +30,15 @@ from migrations import head, known, read_sql
 
 _SERVER = re.compile(r"^;\s+Dumped from database version: (\d+)", re.MULTILINE)
 _SCHEMA = re.compile(r"^\d+; \d+ \d+ SCHEMA - qs (\S+)$", re.MULTILINE)
+
+
+#: How the names of databases begin that are on their way in or out.
+ASIDE = ("restoring_", "replaced_")
+#: What depends on the server's version, as 0001_foundation.sql makes it there.
+_UUID7 = """
+create or replace function qs.uuid7() returns uuid language sql volatile parallel safe as 'select pg_catalog.uuidv7()';
+update qs.capability set value = 'SERVER', recorded_at = clock_timestamp() where name = 'UUID7' and value <> 'SERVER';
+"""
 
 
 class Place(NamedTuple):
@@ -57,6 +68,12 @@ def database_name(url: str) -> str:
     if not name:
         raise BackupError("DATABASE_URL names no database: add /NAME to it")
     return name
+
+
+def place_of(server: EmbeddedServer) -> Place:
+    """Our own server, started."""
+    dsn = partial(server.dsn, login="qs_admin")
+    return Place(dsn, server.dsn("postgres", SUPERUSER), server.binaries.tool, owner="qs_admin")
 
 
 def place_of_url(url: str, tools: Tools) -> Place:
@@ -145,6 +162,8 @@ async def load(dump: Dump, place: Place, scratch: str, tick: Callable[[], None] 
         await run_client(place.tools("pg_restore"), [*words, str(dump.path)], dsn, tick)
         conn = await connect(dsn, "qs_owner", name="quantsail restore", statement_timeout_ms=0)
         try:
+            if await conn.fetchval("select to_regprocedure('pg_catalog.uuidv7()') is not null"):
+                await conn.execute(_UUID7)
             await conn.execute("analyze")
         finally:
             await conn.close()
@@ -180,7 +199,7 @@ async def finish(place: Place, scratch: str, anchors: Path | None) -> tuple[tupl
 
 async def swap(place: Place, scratch: str, name: str) -> None:
     """Give `scratch` the name of a ledger's database, which is dropped if there is one. Raises BackupError while it is in use."""
-    old = f"replaced_{_digest(name)}"
+    old = f"{ASIDE[1]}{_digest(name)}"
     await drop(place, old)
     conn = await _maintain(place)
     try:
@@ -206,7 +225,7 @@ async def drop(place: Place, name: str) -> None:
 
 def scratch_name(name: str) -> str:
     """The database aside for a ledger: a name that fits 63 bytes, whatever the ledger's."""
-    return f"restoring_{_digest(name)}"
+    return f"{ASIDE[0]}{_digest(name)}"
 
 
 def check_same(dump: Facts, target_id: str, name: str) -> None:

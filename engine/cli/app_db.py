@@ -70,3 +70,44 @@ def db_check(ledger: Which = "", as_json: AsJson = False) -> None:
     from engine.cli import db_check as command
 
     raise typer.Exit(command.check(ledger, as_json=as_json))
+
+
+@db.command("rebuild")
+def db_rebuild(ledger: Which = "", dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Make the read tables anew from the journal; with --dry-run only say what that would change."""
+    from engine.cli import db_rebuild as command
+
+    raise typer.Exit(command.rebuild(ledger, dry_run=dry_run, as_json=as_json))
+
+
+@db.command("export")
+def db_export(
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="An empty folder, or one to make.")],
+    ledger: Which = "",
+    table: Annotated[
+        list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table; may be repeated.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="parquet, csv or jsonl.")] = "parquet",
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Rows from this time on (ISO 8601, UTC).")] = "",
+    until: Annotated[str, typer.Option("--to-time", metavar="TIME", help="Rows before this time.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write the tables to files, without secrets, with a manifest; all of one moment."""
+    from engine.cli import db_export as command
+
+    raise typer.Exit(command.export(to, ledger, table or [], form, since, until, as_json=as_json))
+
+
+@db.command("upgrade-server")
+def db_upgrade_server(
+    old_bin: Annotated[
+        Path | None,
+        typer.Option("--old-bin", metavar="DIR", help="Programs of the old version, if they are not found."),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move the embedded server's data to the newest PostgreSQL that is installed; the old data is kept."""
+    from engine.cli import db_upgrade as command
+
+    raise typer.Exit(command.upgrade_server(old_bin, dry_run=dry_run, as_json=as_json))

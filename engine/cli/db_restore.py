@@ -54,7 +54,8 @@ async def _restore(database: Database, file: Path, ledger: str, replace: bool, d
         try:
             _check(plan, inside)
             facts = {
-                "ledger": plan.name, "file": str(file), "dry_run": dry_run, "restored": msgspec.to_builtins(inside),
+                "ledger": plan.name, "file": str(file), "dry_run": dry_run, "manifest": plan.dump.manifest is not None,
+                "restored": msgspec.to_builtins(inside),
                 "replaces": msgspec.to_builtins(plan.there),
                 "changes": [] if plan.there is None else [c._asdict() for c in changes(inside, plan.there, server=True)],
             }  # fmt: skip
@@ -147,6 +148,8 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append(table(rows))
     else:
         lines.append("  the same as what is there")
+    if not facts["manifest"]:
+        lines.append("  no manifest beside the file: the journal and what follows from it were compared, nothing else")
     if facts.get("backup"):
         lines.append(f"  what was there is kept in {facts['backup']}")
     if facts.get("migrated"):

@@ -49,6 +49,7 @@ _CODES = {
     "FeedError": Exit.DATA,
     "JournalError": Exit.LEDGER,
     "ConfigTampered": Exit.AUDIT,
+    "ChainBroken": Exit.AUDIT,
     "DumpDamaged": Exit.AUDIT,
     "OtherLedger": Exit.LEDGER,
     "OptionsError": Exit.USAGE,
