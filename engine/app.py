@@ -122,15 +122,8 @@ class Session:
         if opening.ledger.seq == 0:
             genesis, setup = await self._genesis(mode, currency)
         else:
-            check_bound(
-                opening.ledger,
-                self.ledger_name,
-                self.feed,
-                mode,
-                self.options.seed,
-                self.options.ledger,
-                by_url=bool(self.options.database_url),
-            )
+            bound = (self.ledger_name, self.feed, mode, self.options.seed, self.options.ledger)
+            check_bound(opening.ledger, *bound, by_url=bool(self.options.database_url))
             setup = await self._active_setup(opening.ledger)
         self.client.say("warming the indicators")
         market = Market(self.feed.instruments, TAIL_BARS)
