@@ -55,13 +55,18 @@ def db_restore(
         str, typer.Option("--ledger", metavar="NAME", help="The ledger to make; default: the one that was copied.")
     ] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace the ledger; it is backed up first.")] = False,
+    unaudited: Annotated[
+        bool, typer.Option("--unaudited", help="Restore also what does not pass `audit verify`, and say so.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a ledger from a copy: restored aside, compared, migrated and verified before anything is replaced."""
     from engine.cli import db_restore as command
 
-    raise typer.Exit(command.restore(file, ledger, replace=replace, dry_run=dry_run, as_json=as_json))
+    raise typer.Exit(
+        command.restore(file, ledger, replace=replace, unaudited=unaudited, dry_run=dry_run, as_json=as_json)
+    )
 
 
 @db.command("check")

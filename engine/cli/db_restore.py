@@ -31,15 +31,19 @@ class _Plan(NamedTuple):
     database: str
 
 
-def restore(file: Path, ledger: str, *, replace: bool, dry_run: bool, as_json: bool) -> int:
+def restore(
+    file: Path, ledger: str, *, replace: bool, unaudited: bool, dry_run: bool, as_json: bool
+) -> int:  # fmt: skip
     """Restore aside, compare, migrate, verify, then swap. What was there is backed up first, and is only lost then."""
     with keeper() as database:
-        facts = asyncio.run(_restore(database, file.absolute(), ledger, replace, dry_run))
+        facts = asyncio.run(_restore(database, file.absolute(), ledger, replace, unaudited, dry_run))
     answer(facts, _text(facts), as_json=as_json)
     return Exit.OK
 
 
-async def _restore(database: Database, file: Path, ledger: str, replace: bool, dry_run: bool) -> dict[str, Any]:
+async def _restore(
+    database: Database, file: Path, ledger: str, replace: bool, unaudited: bool, dry_run: bool
+) -> dict[str, Any]:  # fmt: skip
     from db import backup, restore
     from db.facts import changes
 
@@ -62,7 +66,7 @@ async def _restore(database: Database, file: Path, ledger: str, replace: bool, d
             if not dry_run:
                 if plan.there is not None and not replace:
                     fail(_occupied(plan.name, plan.there), Exit.LEDGER)
-                facts |= await _replace(database, plan, inside, scratch)
+                facts |= await _replace(database, plan, inside, scratch, unaudited)
         finally:
             await restore.drop(plan.place, scratch)
     return facts
@@ -100,7 +104,9 @@ def _check(plan: _Plan, inside: Facts) -> None:
         check_same(inside, known, plan.name)
 
 
-async def _replace(database: Database, plan: _Plan, inside: Facts, scratch: str) -> dict[str, Any]:
+async def _replace(
+    database: Database, plan: _Plan, inside: Facts, scratch: str, unaudited: bool
+) -> dict[str, Any]:  # fmt: skip
     from db import backup, restore
     from db.anchors import ANCHORS_FILE
 
@@ -109,7 +115,7 @@ async def _replace(database: Database, plan: _Plan, inside: Facts, scratch: str)
     anchors, draft = directory / ANCHORS_FILE, directory / f"{ANCHORS_FILE}.restored"
     restore.write_anchors(draft, restore.kept_anchors(anchors, inside.seq))
     try:
-        applied, said = await restore.finish(plan.place, scratch, draft)
+        applied, said = await restore.finish(plan.place, scratch, draft, unaudited=unaudited)
         saved = None
         if plan.there is not None:
             dsn = await database.locate(plan.name, "qs_admin")

@@ -213,7 +213,32 @@ def test_a_forged_journal_is_copied_and_said_to_be_and_not_restored(desk: Desk) 
     made = backup(desk, ledger)
     assert "event 50" in made["facts"]["problem"]
     refused = desk.run("db", "restore", made["file"], "--ledger", "never")
-    assert refused.code == Exit.AUDIT and "event 50" in refused.err
+    assert refused.code == Exit.AUDIT and "event 50" in refused.err and "--unaudited" in refused.err
+    done = desk.run("db", "restore", made["file"], "--ledger", "as_forged", "--unaudited")
+    assert done.code == Exit.OK and "FAILED" in done.out, done
+    assert desk.run("audit", "verify", "--ledger", "as_forged").code == Exit.AUDIT
+
+
+def test_a_foreign_database_by_its_url(desk: Desk, copy: dict[str, Any]) -> None:
+    """Its own login makes the second database; the URL's database has the new contents afterwards."""
+    desk.copy("foreign")
+    url = desk.world.server.dsn("foreign", SUPERUSER)
+    made = desk.run("db", "backup", "--verify", "--json", DATABASE_URL=url)
+    assert made.code == Exit.OK and made.json["facts"] == copy["facts"], made
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("insert into qs.users (email) values ('second@localhost')")
+    refused = desk.run("db", "restore", made.json["file"], DATABASE_URL=url)
+    assert refused.code == Exit.LEDGER, refused
+    done = desk.run("db", "restore", made.json["file"], "--replace", "--json", DATABASE_URL=url)
+    assert done.code == Exit.OK and done.json["backup"], done
+    assert desk.run("db", "backup", "--json", DATABASE_URL=url).json["facts"] == copy["facts"]
+
+
+def test_a_login_that_may_not_make_databases_is_told_so(desk: Desk, copy: dict[str, Any]) -> None:
+    desk.copy("foreign_login")
+    url = desk.world.server.dsn("foreign_login", "qs_admin")
+    refused = desk.run("db", "restore", copy["file"], "--replace", DATABASE_URL=url)
+    assert refused.code == Exit.REFUSED and "CREATEDB" in refused.err
 
 
 @pytest.mark.parametrize("moment", ["quantsail backup", "pg_dump"])
