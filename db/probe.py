@@ -90,8 +90,8 @@ async def probe(target: Target, timeout_s: float = TIMEOUT_S) -> Answer:
     except TimeoutError:
         return Answer(ok=False, latency_ms=after_ms(), error=f"no answer within {timeout_s:g} s")
     except ProbeError as error:
-        said = " ".join(scrub(str(error), target.password).split())
-        return Answer(ok=False, latency_ms=after_ms(), error=safe_text(said, ERROR_CHARS_MAX) or "it failed")
+        said = " ".join(safe_text(scrub(str(error), target.password), ERROR_CHARS_MAX).split())
+        return Answer(ok=False, latency_ms=after_ms(), error=said or "it failed")
     secure = target.tls.mode != "disable" and not target.host.startswith("/")
     return Answer(ok=True, latency_ms=after_ms(), server_version=safe_text(version, 100), tls=secure)
 

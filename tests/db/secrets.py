@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,9 +68,9 @@ async def vault_of(conn: Any, home: Path) -> Vault:
 
 def dumped(server: EmbeddedServer, dsn: str) -> str:
     """Everything that a `pg_dump` of the database holds, as SQL text."""
-    done = subprocess.run(
-        [server.binaries.tool("pg_dump"), "--inserts", "-d", dsn], capture_output=True, text=True, check=True
-    )
+    argv = [server.binaries.tool("pg_dump"), "--inserts", "-d", dsn]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
     assert "COPY" in done.stdout or "INSERT" in done.stdout
     return done.stdout
 
