@@ -245,7 +245,7 @@ from named n full join qs.table_classes t using (table_name) where n.table_name 
 
 -- name: ahead
 -- Series of a live ledger that soon have nowhere to put the next row; replays and simulations make partitions as they go.
-select format('%s has %s of %s partitions ready ahead: run `quantsail db retention`', s.table_name, ready.n, s.ahead)
+select format('%s has %s of %s partitions ready ahead: run `quantsail db maintain`', s.table_name, ready.n, s.ahead)
 from qs.series s cross join lateral (
   select count(*) as n
   from pg_inherits i join pg_class h on h.oid = i.inhrelid
