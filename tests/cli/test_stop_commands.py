@@ -70,7 +70,7 @@ def test_a_killed_engine_does_not_count_as_running(desk: Desk) -> None:
 
 def test_halt_wait_returns_when_the_engine_is_halted_and_its_entries_are_gone(desk: Desk) -> None:
     ledger = desk.fresh("eager", eager())
-    program = desk.start(ledger, "--speed", "20")  # a bar every three seconds: an entry waits for the next one
+    program = desk.start(ledger, "--speed", "10")  # a bar every six seconds: an entry waits for the next one
     until(lambda: bool(open_entries(desk.status(ledger))))
     done = desk.run("halt", "--ledger", ledger, "--wait", "--reason", "fire drill")
     assert done.code == Exit.OK and "verified: HALTED, no open entries" in done.out

@@ -17,6 +17,7 @@ import pytest
 
 from db import pgbin
 from db.embedded import EmbeddedServer, PgBinaries
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = """
@@ -59,7 +60,7 @@ class Client:
 
     def close(self) -> bool:
         """Let it close the server and end; did it stop the server?"""
-        said = self.process.communicate("close\n", timeout=120)[0].split()
+        said = self.process.communicate("close\n", timeout=PATIENCE_S)[0].split()
         assert said[-2] == "CLOSED"
         return said[-1] == "True"
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import stat
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from db import embedded, pgbin
 from db.embedded import SUPERUSER, EmbeddedPostgresError, EmbeddedServer, PgBinaries, default_server, find_binaries
 from db.pgbin import BinariesError, DataDirectoryError, ServerStartError
+from tests.patience import until
 
 Start = Callable[..., Any]
 NOBODY = 65534
@@ -36,10 +36,7 @@ def ask(server: EmbeddedServer, query: str, database: str = "postgres") -> Any:
 
 def kill_and_wait(pid: int, data_dir: Path) -> None:
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while pgbin.uses(pid, data_dir):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not pgbin.uses(pid, data_dir))
 
 
 def one_line_with(error: pytest.ExceptionInfo[EmbeddedPostgresError], *words: str) -> None:

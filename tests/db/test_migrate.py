@@ -27,6 +27,7 @@ from db.migrate import (
     revision,
 )
 from migrations import HERE, known
+from tests.patience import PATIENCE_S, until_async
 
 ROOT = HERE.parent
 
@@ -70,7 +71,7 @@ def start(dsn: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> list[object]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     answer: list[object] = json.loads(out)
     return answer
@@ -154,7 +155,8 @@ async def test_who_waited_finds_the_work_done(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as holder:
         holder.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
         waiting = [asyncio.create_task(migrate(database)) for _ in range(2)]
-        await asyncio.sleep(0.2)
+        asked = "select count(*) from pg_stat_activity where query like 'select pg_catalog.pg_try_advisory_lock%'"
+        await until_async(lambda: holder.execute(f"{asked} and datname = current_database()").fetchone() == (2,))
         assert not any(task.done() for task in waiting)
     applied = sorted(result.applied for result in await asyncio.gather(*waiting))
     assert applied == [(), known()]

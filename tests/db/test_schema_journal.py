@@ -30,6 +30,10 @@ from tests.db.schema_rows import (
     one_row_each,
     refused,
 )
+from tests.patience import PATIENCE_S
+
+#: Whether the session of a process id waits for a lock.
+WAITS = "select exists (select from pg_locks where pid = $1 and not granted)"
 
 
 @pytest_asyncio.fixture(params=["database", "database15"])
@@ -184,8 +188,10 @@ async def test_a_new_run_waits_for_the_append_under_way(dsn: str, engine: Any) -
         async with engine.transaction():
             await writer.append()
             taking_over = asyncio.create_task(Writer.begin(other))
-            await asyncio.sleep(0.1)
-            assert not taking_over.done()
+            async with asyncio.timeout(PATIENCE_S):
+                while not await engine.fetchval(WAITS, other.get_server_pid()):
+                    assert not taking_over.done()
+                    await asyncio.sleep(0.01)
         assert (await taking_over).epoch == 2
         assert await other.fetchval("select count(*) from events") == 1
     finally:
