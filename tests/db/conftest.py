@@ -21,9 +21,10 @@ from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from db.embedded import EmbeddedPostgresError, EmbeddedServer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite started with & hands on that Ctrl-C is ignored
 server = EmbeddedServer(Path(sys.argv[1]))
 try:
     server.start()
