@@ -47,12 +47,14 @@ PANIC_KEYS = frozenset({"f9", "ctrl+k"})
 
 #: Queued characters above which a terminal counts as stalled: about ten full repaints of a 200x60 screen.
 QUEUE_LIMIT_CHARS = 256 * 1024
-#: How long the end of the program waits for the terminal to take the last bytes.
-CLOSE_TIMEOUT_S = 1.0
+#: How long the end of the program waits for a terminal that takes nothing. One that still reads gets its last bytes, however
+#: slowly: what restores it stands behind at most `QUEUE_LIMIT_CHARS`.
+CLOSE_TIMEOUT_S = 2.0
 #: A paste that stays open this long without input lost its end on the way; keys (the kill key!) must work again.
 PASTE_IDLE_S = 2.0
 _POLL_S = 0.1
 _READ_BYTES = 4096
+_WRITE_BYTES = 4096
 
 
 def terminal_problem(environ: dict[str, str] | None = None) -> str | None:
@@ -87,6 +89,7 @@ class LossyWriter(threading.Thread):
         self._dropping = False
         self._closing = False
         self._stopped = False
+        self._taken_bytes = 0
         self.lost = False
         self.dropped_writes = 0
 
@@ -129,11 +132,14 @@ class LossyWriter(threading.Thread):
             self._changed.notify()
 
     def stop(self) -> None:
-        """End the thread when the queue is empty, or after CLOSE_TIMEOUT_S when the terminal does not read."""
+        """End the thread when the queue is empty, or after CLOSE_TIMEOUT_S in which the terminal has read nothing."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self.join(CLOSE_TIMEOUT_S)
+        seen = -1
+        while self.is_alive() and seen != self._taken_bytes:
+            seen = self._taken_bytes
+            self.join(CLOSE_TIMEOUT_S)
 
     def run(self) -> None:
         while True:
@@ -164,7 +170,10 @@ class LossyWriter(threading.Thread):
         view = memoryview(data)
         while view:
             try:
-                view = view[os.write(self._fd, view) :]
+                # In pieces: a blocking write returns when all is taken, and `stop()` must see that something is.
+                taken = os.write(self._fd, view[:_WRITE_BYTES])
+                view = view[taken:]
+                self._taken_bytes += taken
             except BlockingIOError:
                 # Another program may have left the terminal in non-blocking mode: it is shared by all that have it open.
                 select.select([], [self._fd], [])

@@ -8,7 +8,6 @@ import msgspec
 
 from db.candles import store
 from db.connect import connect
-from db.migrate import migrate
 from engine.core.inputs import Candle
 from engine.core.types import HOUR_US, MINUTE_US
 
@@ -26,9 +25,8 @@ BAR = Candle(
 )
 
 
-async def test_bars_are_kept_once_with_their_open_time_and_exact_prices(database: str) -> None:
-    await migrate(database)
-    conn = await connect(database)
+async def test_bars_are_kept_once_with_their_open_time_and_exact_prices(migrated: str) -> None:
+    conn = await connect(migrated)
     try:
         await store(conn, [], "live:newvenue")
         hourly = msgspec.structs.replace(BAR, timeframe_us=HOUR_US, ts=BAR.ts + HOUR_US)

@@ -30,18 +30,19 @@ from db.chain import (
 )
 from db.connect import connect
 from db.fold import links
-from db.migrate import migrate
 from db.verify import VerifyReport, verify
 from engine.core import events as ev
 from engine.core.inputs import Cause
 from engine.core.types import Side
 from tests.db.histories import journal_of, traded, write
+from tests.servers import AsSuperuser
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 UUIDS = st.uuids().map(str)
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False) | st.sampled_from(
     [Decimal("1E+3"), Decimal("-0"), Decimal("0E-30"), Decimal("1.50"), Decimal(10) ** 60, Decimal("1e-40")]
 )
+
 INTS = st.integers(-(2**63), 2**63 - 1)
 CAUSES = st.builds(Cause, INTS, INTS, TEXT, TEXT, INTS, TEXT, INTS)
 TREES = st.recursive(
@@ -84,9 +85,8 @@ EVENTS = st.one_of(
 
 
 @pytest.fixture
-async def dsn(database: str) -> str:
-    await migrate(database)
-    return database
+def dsn(migrated: str) -> str:
+    return migrated
 
 
 async def test_every_event_comes_back_from_jsonb_as_the_same_bytes(dsn: str) -> None:
@@ -237,12 +237,12 @@ class Ledgered:
 
 
 @pytest.fixture
-async def ledgered(dsn: str, tmp_path: Path) -> Any:
+async def ledgered(dsn: str, as_superuser: AsSuperuser, tmp_path: Path) -> Any:
     pairs = await traded(tmp_path / "world", bars=25)
     journal = journal_of(dsn, tmp_path / "ledger", snapshot_every=40)
     await write(journal, (await journal.open()).ledger, pairs)
     await journal.close("done")
-    conn = await asyncpg.connect(dsn)
+    conn = await asyncpg.connect(as_superuser(dsn))
     await conn.execute("set search_path = qs, pg_catalog")
     yield Ledgered(dsn, tmp_path / "ledger", conn, len(pairs))
     await conn.close()

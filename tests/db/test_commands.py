@@ -10,13 +10,11 @@ import pytest
 
 from db import commands
 from db.connect import connect
-from db.migrate import migrate
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(migrated)
     yield connection
     await connection.close()
 
@@ -51,9 +49,9 @@ async def test_what_cannot_be_asked_is_refused(conn: asyncpg.Connection, verb: s
     assert await commands.take(conn) == ()
 
 
-async def test_two_takers_share_nothing(database: str, conn: asyncpg.Connection) -> None:
+async def test_two_takers_share_nothing(migrated: str, conn: asyncpg.Connection) -> None:
     asked = {await commands.put(conn, "PAUSE", str(n)) for n in range(20)}
-    others = [await connect(database) for _ in range(2)]
+    others = [await connect(migrated) for _ in range(2)]
     batches = await asyncio.gather(*(commands.take(other, 15) for other in others))
     ids = [c.id for batch in batches for c in batch] + [c.id for c in await commands.take(conn)]
     assert len(ids) == 20 and set(ids) == asked
@@ -71,9 +69,9 @@ async def test_left_overs_of_a_dead_engine_are_refused_and_the_waiting_kept(conn
     assert [c.id for c in await commands.take(conn)] == [waiting]
 
 
-async def test_asking_and_answering_notify(database: str, conn: asyncpg.Connection) -> None:
+async def test_asking_and_answering_notify(migrated: str, conn: asyncpg.Connection) -> None:
     heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-    listener = await connect(database, "qs_view")
+    listener = await connect(migrated, "qs_view")
     for channel in (commands.ASKED, commands.ANSWERED):
         await listener.add_listener(channel, lambda _c, _p, name, payload: heard.put_nowait((name, payload)))
     command_id = await commands.put(conn, "PAUSE", "ann")
@@ -84,8 +82,8 @@ async def test_asking_and_answering_notify(database: str, conn: asyncpg.Connecti
     await listener.close()
 
 
-async def test_the_operators_program_may_ask_but_not_answer(database: str, conn: asyncpg.Connection) -> None:
-    app = await connect(database, "qs_app")
+async def test_the_operators_program_may_ask_but_not_answer(migrated: str, conn: asyncpg.Connection) -> None:
+    app = await connect(migrated, "qs_app")
     command_id = await commands.put(app, "PAUSE", "ann")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await commands.finish(app, command_id, done=True, result={})

@@ -11,16 +11,15 @@ import pytest
 
 from db import audit, configs
 from db.connect import connect
-from db.migrate import migrate
 from engine.core.canonical import canonical_json, sha256_hex
 from engine.core.config import canonical, config_sha256, default_config
 from tests.db.histories import journal_of, traded, write
+from tests.servers import AsSuperuser
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(migrated)
     yield connection
     await connection.close()
 
@@ -61,8 +60,8 @@ async def test_another_hash_is_refused(conn: asyncpg.Connection) -> None:
         await configs.new(conn, "{}", sha256_hex(b"[]"), "tester")
 
 
-async def test_writers_at_once_get_numbers_of_their_own(database: str, conn: asyncpg.Connection) -> None:
-    others = [await connect(database) for _ in range(4)]
+async def test_writers_at_once_get_numbers_of_their_own(migrated: str, conn: asyncpg.Connection) -> None:
+    others = [await connect(migrated) for _ in range(4)]
     versions = await asyncio.gather(*(store(other, {"n": n}) for n, other in enumerate(others)))
     assert sorted(versions) == [1, 2, 3, 4]
     for other in others:
@@ -72,9 +71,11 @@ async def test_writers_at_once_get_numbers_of_their_own(database: str, conn: asy
 @pytest.mark.parametrize(
     "change", ["config_json = '{\"a\": 2}'", "config_text = '{\"a\":2}'", "config_hash = repeat('0', 64)"]
 )
-async def test_a_version_changed_by_hand_is_tampered(database: str, conn: asyncpg.Connection, change: str) -> None:
+async def test_a_version_changed_by_hand_is_tampered(
+    migrated: str, as_superuser: AsSuperuser, conn: asyncpg.Connection, change: str
+) -> None:
     await store(conn, {"a": 1})
-    superuser = await asyncpg.connect(database)
+    superuser = await asyncpg.connect(as_superuser(migrated))
     await superuser.execute("alter table qs.bot_config_versions disable trigger user")
     for (name,) in await superuser.fetch(
         "select conname from pg_constraint where conrelid = 'qs.bot_config_versions'::regclass and contype = 'c'"
@@ -86,9 +87,9 @@ async def test_a_version_changed_by_hand_is_tampered(database: str, conn: asyncp
         await configs.get(conn, 1)
 
 
-async def test_an_activation_makes_the_version_active(database: str, conn: asyncpg.Connection, tmp_path: Path) -> None:
+async def test_an_activation_makes_the_version_active(migrated: str, conn: asyncpg.Connection, tmp_path: Path) -> None:
     pairs = await traded(tmp_path / "world", bars=2)
-    journal = journal_of(database, tmp_path)
+    journal = journal_of(migrated, tmp_path)
     await write(journal, (await journal.open()).ledger, pairs)
     await journal.close("done")
     found = await configs.active(conn)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from db.connect import connect
-from db.migrate import migrate
 from tests.db.contract_rows import LATER, fill_everything
 
 
-@pytest.mark.parametrize("server", ["database", "database15"])
+@pytest.mark.parametrize("server", ["migrated", "migrated15"])
 async def test_every_table_has_a_row(server: str, request: pytest.FixtureRequest) -> None:
     dsn: str = request.getfixturevalue(server)
-    await migrate(dsn)
     await fill_everything(dsn)
     conn = await connect(dsn, "qs_owner")
     try:

@@ -362,13 +362,11 @@ def test_a_new_data_directory_gets_a_home_of_the_version_found(home: Path) -> No
     assert not home.exists()
 
 
-def test_the_shared_fixture_gives_each_test_an_empty_database(
-    pg_server: EmbeddedServer, superuser_database: str
-) -> None:
-    with psycopg.connect(superuser_database) as connection:
+def test_the_shared_fixture_gives_each_test_an_empty_database(database: str) -> None:
+    with psycopg.connect(database) as connection:
         tables = connection.execute("select count(*) from pg_class where relnamespace = 'public'::regnamespace")
         assert tables.fetchone() == (0,)
-        assert pg_server.databases()[-1] == connection.info.dbname
+        assert connection.execute("select to_regnamespace('qs')").fetchone() == (None,)
     assert "DATABASE_URL" not in os.environ
 
 

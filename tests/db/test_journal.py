@@ -14,11 +14,11 @@ from db.anchors import ANCHORS_FILE, Anchors
 from db.chain import JournalRefused
 from db.connect import connect
 from db.journal import MemoryJournal, MemoryStore, PgJournal
-from db.migrate import migrate
 from engine.core import events as ev
 from engine.core.ledger import Ledger, evolve
 from engine.ports import JournalConflict, JournalFenced, JournalUnavailable
 from tests.db.histories import Pair, journal_of, traded, write
+from tests.servers import AsSuperuser
 
 AnyJournal = MemoryJournal | PgJournal
 Maker = Callable[[], AnyJournal]
@@ -30,9 +30,8 @@ async def pairs(tmp_path: Path) -> list[Pair]:
 
 
 @pytest.fixture
-async def dsn(database: str) -> str:
-    await migrate(database)
-    return database
+def dsn(migrated: str) -> str:
+    return migrated
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -42,8 +41,7 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     store = MemoryStore()
     dsn = ""
     if request.param == "postgres":
-        dsn = request.getfixturevalue("database")
-        await migrate(dsn)
+        dsn = request.getfixturevalue("migrated")
 
     def maker() -> AnyJournal:
         made.append(journal_of(dsn, tmp_path / "ledger") if dsn else MemoryJournal(store, strict=True))
@@ -288,12 +286,14 @@ async def test_a_run_that_ended_says_why(dsn: str, tmp_path: Path) -> None:
     await conn.close()
 
 
-async def test_snapshots_are_taken_and_a_bad_one_is_passed_over(dsn: str, tmp_path: Path, pairs: list[Pair]) -> None:
+async def test_snapshots_are_taken_and_a_bad_one_is_passed_over(
+    dsn: str, as_superuser: AsSuperuser, tmp_path: Path, pairs: list[Pair]
+) -> None:
     journal = journal_of(dsn, tmp_path, snapshot_every=20)
     ledger = (await journal.open()).ledger
     await write(journal, ledger, pairs[:50])
     await journal.close("done")
-    superuser = await asyncpg.connect(dsn)
+    superuser = await asyncpg.connect(as_superuser(dsn))
     assert [r[0] for r in await superuser.fetch("select seq from qs.snapshots order by seq")] == [21, 42, 50]
     await superuser.execute("update qs.snapshots set ledger = jsonb_set(ledger, '{held}', 'true') where seq = 50")
     await superuser.execute("update qs.snapshots set ledger = '[]' where seq = 42")

@@ -28,6 +28,7 @@ from db.migrate import (
 )
 from migrations import HERE, known
 from tests.patience import PATIENCE_S, until_async
+from tests.servers import AsSuperuser
 
 ROOT = HERE.parent
 
@@ -133,7 +134,8 @@ def test_databases_of_one_new_cluster_make_the_roles_at_once(fresh_server: Embed
         assert roles.fetchall() == [(r, False) for r in ("qs_app", "qs_engine", "qs_owner", "qs_view")]
 
 
-async def test_a_newer_database_is_refused_in_one_line(database: str) -> None:
+async def test_a_newer_database_is_refused_in_one_line(database: str, as_superuser: AsSuperuser) -> None:
+    database = as_superuser(database)
     await migrate(database)
     with superuser(database) as connection:
         connection.execute("update qs.alembic_version set version_num = '9999'")
@@ -187,7 +189,10 @@ def behind(database: str) -> None:
         _run_alembic(connection, "0005")
 
 
-async def test_a_backup_comes_before_the_first_change_of_an_existing_schema(database: str) -> None:
+async def test_a_backup_comes_before_the_first_change_of_an_existing_schema(
+    database: str, as_superuser: AsSuperuser
+) -> None:
+    database = as_superuser(database)
     seen: list[str] = []
     behind(database)
     result = await migrate(database, backup=seen.append)
@@ -201,7 +206,9 @@ async def test_an_empty_database_needs_no_backup(database: str) -> None:
     assert seen == []  # nothing to lose yet
 
 
-async def test_a_backup_that_fails_stops_the_upgrade(database: str) -> None:
+async def test_a_backup_that_fails_stops_the_upgrade(database: str, as_superuser: AsSuperuser) -> None:
+    database = as_superuser(database)
+
     def backup(_: str) -> None:
         raise OSError("disk full")
 
@@ -271,8 +278,8 @@ async def test_a_login_that_may_not_gets_the_reduced_profile_and_the_triggers_ho
         await connection.close()
 
 
-async def test_a_stranger_is_refused_the_role(database: str) -> None:
-    await migrate(database)
+async def test_a_stranger_is_refused_the_role(migrated: str, as_superuser: AsSuperuser) -> None:
+    database = as_superuser(migrated)
     with superuser(database) as admin:
         admin.execute("drop role if exists stranger; create role stranger login")
     try:
@@ -292,9 +299,8 @@ async def test_a_connection_before_the_schema_has_no_profile(database: str) -> N
         await connection.close()
 
 
-async def test_a_pool_gives_the_role_back_to_whoever_comes_next(database: str) -> None:
-    await migrate(database)
-    pool = await create_pool(database, min_size=1, max_size=1)
+async def test_a_pool_gives_the_role_back_to_whoever_comes_next(migrated: str) -> None:
+    pool = await create_pool(migrated, min_size=1, max_size=1)
     try:
         async with pool.acquire() as connection:
             await connection.execute("set role qs_view; set search_path = public; set timezone = 'Asia/Tokyo'")

@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 
 from db.connect import connect
-from db.migrate import migrate
 from db.queries import Queries, load_queries
 from db.rebuild import first_difference, make_aside, project_all, rebuild
 from engine.core import events as ev
@@ -34,15 +33,14 @@ class Filled(NamedTuple):
 
 
 @pytest.fixture(params=[1, 13])
-async def filled(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Filled]:
-    await migrate(database)
+async def filled(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) -> AsyncIterator[Filled]:
     pairs = await traded(tmp_path / "world", bars=60)
-    journal = journal_of(database, tmp_path / "ledger")
+    journal = journal_of(migrated, tmp_path / "ledger")
     ledger = (await journal.open()).ledger
     await write(journal, ledger, pairs, size=request.param)
     await journal.close("done")
-    conn = await connect(database)
-    yield Filled(database, conn, pairs, ledger)
+    conn = await connect(migrated)
+    yield Filled(migrated, conn, pairs, ledger)
     await conn.close()
 
 
@@ -136,9 +134,8 @@ async def test_a_config_is_active_and_its_bots_and_strategies_are_there(filled: 
 # -- queries -------------------------------------------------------------------------------------------------------------
 
 
-async def test_every_query_runs_for_a_viewer_on_an_empty_database(database: str) -> None:
-    await migrate(database)
-    conn = await connect(database, "qs_view")
+async def test_every_query_runs_for_a_viewer_on_an_empty_database(migrated: str) -> None:
+    conn = await connect(migrated, "qs_view")
     queries = Queries(conn)
     assert await queries.head() == (0, "")
     empty: list[object] = [
@@ -196,9 +193,8 @@ async def test_ledger_facts_and_config_versions(filled: Filled) -> None:
     assert (config.version, config.is_active, config.activated_ts) == (1, True, 0)
 
 
-async def test_equity_keeps_its_peaks_in_few_points(database: str) -> None:
-    await migrate(database)
-    owner = await connect(database, "qs_owner")
+async def test_equity_keeps_its_peaks_in_few_points(migrated: str) -> None:
+    owner = await connect(migrated, "qs_owner")
     await owner.execute("insert into users(id, email) values('00000000-0000-7000-8000-000000000009', 'a@b')")
     await owner.execute("select ensure_equity_partitions('2025-01-01', '2025-01-03')")
     await owner.execute(

@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from db.connect import CONFLICT, FENCED, MALFORMED, REPEATED, Role, connect
-from db.migrate import migrate
 from tests.db.schema_rows import (
     APPEND,
     APPEND_ONLY,
@@ -31,15 +30,15 @@ from tests.db.schema_rows import (
     refused,
 )
 from tests.patience import PATIENCE_S
+from tests.servers import AsSuperuser
 
 #: Whether the session of a process id waits for a lock.
 WAITS = "select exists (select from pg_locks where pid = $1 and not granted)"
 
 
-@pytest_asyncio.fixture(params=["database", "database15"])
-async def dsn(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["migrated", "migrated15"])
+def dsn(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(request.param)
-    await migrate(found)
     return found
 
 
@@ -60,9 +59,11 @@ async def owner(dsn: str) -> AsyncIterator[Any]:
 # -- history --------------------------------------------------------------------------------------------------------------
 
 
-async def test_history_cannot_be_changed_by_engine_owner_or_replica(dsn: str, engine: Any, owner: Any) -> None:
+async def test_history_cannot_be_changed_by_engine_owner_or_replica(
+    dsn: str, as_superuser: AsSuperuser, engine: Any, owner: Any
+) -> None:
     await one_row_each(engine, await Writer.begin(engine))
-    replica = await asyncpg.connect(dsn, server_settings={"search_path": "qs"})
+    replica = await asyncpg.connect(as_superuser(dsn), server_settings={"search_path": "qs"})
     try:
         await replica.execute("set session_replication_role = replica")
         for table in APPEND_ONLY:

@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 
 from db.connect import connect
-from db.migrate import migrate
 from tests.db.schema_rows import (
     APPEND,
     CHECK,
@@ -39,10 +38,9 @@ from tests.db.schema_rows import (
 )
 
 
-@pytest_asyncio.fixture(params=["database", "database15"])
-async def dsn(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["migrated", "migrated15"])
+def dsn(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(request.param)
-    await migrate(found)
     return found
 
 

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from db.connect import connect
-from db.migrate import migrate
 from db.ticks import TickRefused, TickRow, TickWriter, of_quote
 from engine.core.inputs import Quote
 
@@ -30,10 +29,9 @@ def tick(ts: int = T0, **changes: Any) -> TickRow:
     return msgspec.structs.replace(base, **changes)
 
 
-@pytest.fixture(params=["database", "database15"])
+@pytest.fixture(params=["migrated", "migrated15"])
 async def conn(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     dsn = request.getfixturevalue(request.param)
-    await migrate(dsn)
     connection = await connect(dsn)
     yield connection
     await connection.close()

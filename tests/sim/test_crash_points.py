@@ -96,7 +96,7 @@ async def run(
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_crash_at_every_border_changes_nothing(tmp_path: Path, seed: int) -> None:
-    inputs = market(130, seed)
+    inputs = market(75, seed)
     names: list[str] = []
     whole = await run(tmp_path / "whole", MemoryStore(), inputs, names.append)
     assert whole.ledger.counts.trades >= 5 and len(names) > 100
