@@ -1,29 +1,33 @@
-"""Anchors: witnesses of the hash chain outside the database (decisions.md 23).
+"""Anchors: witnesses of both hash chains outside the database (decisions.md 23).
 
-A superuser can rewrite a journal and recompute its chain, or cut its tail and move the head back. Neither agrees with the
-(seq, hash) pairs that were appended to this file while the journal grew.
+A superuser can rewrite a log and recompute its chain, or cut its tail and move the head back. Neither agrees with the
+(seq, hash) pairs that were appended to this file while the log grew.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 ANCHORS_FILE = "anchors.jsonl"
+#: A row of `log_heads`.
+Log = Literal["events", "audit_logs"]
 
 
-class Anchor(msgspec.Struct, frozen=True):
-    """A witness outside the database: the chain had this hash at this seq. `at` is int microseconds UTC."""
+class Anchor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A witness outside the database: the chain of `log` had this hash at this seq. `at` is int microseconds UTC."""
 
     seq: int
     hash: str
     at: int
+    log: Log = "events"
 
 
 class AnchorError(Exception):
-    """The anchor file is not what this program wrote."""
+    """The anchor file is not what this program wrote, or cannot be written."""
 
 
 class Anchors:
@@ -46,7 +50,7 @@ class Anchors:
             _sync_directory(self.path.parent)
 
     def read(self) -> list[Anchor]:
-        """All anchors in the order written; none where there is no file. Raises AnchorError for a line that is none.
+        """All anchors of both logs in the order written; none where there is no file. Raises AnchorError for a line that is none.
 
         A last line without its end is a crash while it was written, and is no witness of anything.
         """

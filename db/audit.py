@@ -6,15 +6,19 @@ new_values, ip_address, user_agent, trace_id, metadata])``; the chain begins wit
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from db.anchors import ANCHORS_FILE, Anchor, AnchorError, Anchors
 from db.chain import ChainBroken, canonical, link
 from db.rows import at
 from engine.core.canonical import canonical_json, sha256_hex
@@ -113,8 +117,38 @@ def _row(seq: int, ts: int, fields: dict[str, Any]) -> bytes:
     return canonical([seq, ts, *(plain[name] for name in _COLUMNS)])
 
 
-async def walk(conn: asyncpg.Connection) -> AsyncIterator[int]:
-    """The seqs of the audit log, each checked. Raises ChainBroken. Needs a transaction around it."""
+async def anchor(conn: asyncpg.Connection, anchors: Anchors, known_seq: int = 0) -> int:
+    """Anchor where the audit log ends, unless that is at `known_seq`; returns the seq. Raises OSError from the disk.
+
+    Outside a transaction: only what is durable is witnessed.
+    """
+    head = await conn.fetchrow("select seq, hash from qs.log_heads where log = 'audit_logs'")
+    seq = int(head["seq"])
+    if seq > known_seq:
+        new = Anchor(seq, bytes(head["hash"]).hex(), time.time_ns() // 1_000, "audit_logs")
+        await asyncio.to_thread(anchors.append, new)
+    return seq
+
+
+@contextlib.asynccontextmanager
+async def witnessed(conn: asyncpg.Connection, ledger_dir: Path) -> AsyncIterator[None]:
+    """Anchor what is appended inside; for a program without an engine. Raises AnchorError when the disk takes no anchor."""
+    before = int(await conn.fetchval("select seq from qs.log_heads where log = 'audit_logs'"))
+    yield
+    anchors = Anchors(ledger_dir / ANCHORS_FILE)
+    try:
+        await anchor(conn, anchors, before)
+    except OSError as error:
+        raise AnchorError(
+            f"done, but not witnessed: {anchors.path}: {error.strerror}; make room, the next engine writes the anchor"
+        ) from error
+
+
+async def walk(conn: asyncpg.Connection, anchors: Iterable[Anchor] = ()) -> AsyncIterator[int]:
+    """The seqs of the audit log, each checked, also against its anchors. Raises ChainBroken. Needs a transaction around it."""
+    wanted: dict[int, set[str]] = {}
+    for one in anchors:
+        wanted.setdefault(one.seq, set()).add(one.hash)
     seq, tip = 0, GENESIS
     async for row in conn.cursor(_SELECT, prefetch=1_000):
         if row["seq"] != seq + 1:
@@ -124,7 +158,11 @@ async def walk(conn: asyncpg.Connection) -> AsyncIterator[int]:
         if prev != tip or here != link(prev, _row(row["seq"], row["ts"], fields)):
             raise ChainBroken(row["seq"], "of the audit log is not what its hash says")
         seq, tip = row["seq"], here
+        if wanted.get(seq, {here.hex()}) != {here.hex()}:
+            raise ChainBroken(seq, "of the audit log has not the anchored hash: its chain was recomputed up to here")
         yield seq
+    if max(wanted, default=0) > seq:
+        raise ChainBroken(seq + 1, f"of the audit log is gone, and {max(wanted)} was anchored: its tail was cut")
     head = await conn.fetchrow("select seq, hash from qs.log_heads where log = 'audit_logs'")
     if head is None or head["seq"] != seq or (seq and bytes(head["hash"]) != tip):
         raise ChainBroken(seq, "is the last entry of the audit log, and its head says otherwise")

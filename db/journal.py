@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import structlog
 
+from db import audit
 from db.anchors import ANCHORS_FILE, Anchor, AnchorError, Anchors
 from db.chain import Chain, JournalRefused, Link, check_first, check_storable
 from db.connect import REPEATED
@@ -131,6 +132,7 @@ class PgJournal:
         self._snapshot_seq = 0
         self._anchored_seq = 0
         self._anchored_us = 0
+        self._anchored_audit_seq = 0
         self._mutex = asyncio.Lock()
 
     @property
@@ -161,6 +163,7 @@ class PgJournal:
             folded = await fold(conn)
             await self._check_anchor(conn)
             recent = await newest(conn, RECENT_MAX)
+            await self._anchor_audit(conn)
         self._chain, self._last = folded.chain, None
         self._snapshot_seq = folded.snapshot_seq
         await self._anchor()
@@ -218,6 +221,8 @@ class PgJournal:
                 return False
             try:
                 await self._writer.heartbeat()
+                async with self._writer.use() as conn:
+                    await self._anchor_audit(conn)
             except JournalUnavailable:
                 return False
             await self._anchor_if_due()
@@ -243,6 +248,7 @@ class PgJournal:
             folded = await fold(conn)
             if folded.chain.seq > folded.snapshot_seq:
                 await save_snapshot(conn, folded.chain.seq, folded.ledger)
+            await self._anchor_audit(conn)
         self._chain = folded.chain
         await self._anchor()
 
@@ -256,7 +262,7 @@ class PgJournal:
     async def _check_anchor(self, conn: asyncpg.Connection) -> None:
         """The newest anchor must be in the journal; `quantsail audit verify` looks at all of them."""
         try:
-            anchors = await asyncio.to_thread(self._anchors.read)
+            anchors = [anchor for anchor in await asyncio.to_thread(self._anchors.read) if anchor.log == "events"]
         except AnchorError as error:
             raise JournalConflict(f"{error}; move the file aside once you know why") from error
         if not anchors:
@@ -274,6 +280,13 @@ class PgJournal:
         due = self._chain.seq - self._anchored_seq >= ANCHOR_EVERY or self._snapshot_seq > self._anchored_seq
         if due or (self._chain.seq > self._anchored_seq and self._clock() - self._anchored_us >= ANCHOR_EVERY_US):
             await self._anchor()
+
+    async def _anchor_audit(self, conn: asyncpg.Connection) -> None:
+        """Entries of commands beside the engine, too: whoever wrote them, they are witnessed within a heartbeat."""
+        try:
+            self._anchored_audit_seq = await audit.anchor(conn, self._anchors, self._anchored_audit_seq)
+        except OSError as error:
+            log.error("anchor.failed", path=str(self._anchors.path), reason=str(error))
 
     async def _anchor(self) -> None:
         """A disk that takes no anchor is logged, and asked again at the next append: trading does not stop for a witness."""

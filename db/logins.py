@@ -45,6 +45,9 @@ begin
       end if;
     end loop;
   end loop;
+  if pg_has_role('qs_login', 'qs_owner', 'MEMBER') then
+    revoke qs_owner from qs_login;
+  end if;
   for wanted in select datname from pg_database where not datistemplate and datname <> 'postgres'
                    and datdba = current_user::regrole loop
     execute format('alter database %I owner to qs_admin', wanted);

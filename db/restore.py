@@ -237,9 +237,10 @@ def check_same(dump: Facts, target_id: str, name: str) -> None:
         )
 
 
-def kept_anchors(path: Path, last: int) -> list[Anchor]:
-    """The anchors of a ledger that a journal of `last` events can still agree with."""
-    return [anchor for anchor in Anchors(path).read() if anchor.seq <= last]
+def kept_anchors(path: Path, inside: Facts) -> list[Anchor]:
+    """The anchors of a ledger that the logs of a copy can still agree with."""
+    last = {log: head.seq for log, head in inside.heads.items()}
+    return [anchor for anchor in Anchors(path).read() if anchor.seq <= last.get(anchor.log, 0)]
 
 
 def write_anchors(path: Path, anchors: list[Anchor]) -> None:

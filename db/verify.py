@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from db import audit
-from db.anchors import Anchor, AnchorError, Anchors
+from db.anchors import Anchor, AnchorError, Anchors, Log
 from db.chain import ChainBroken, Link
 from db.check import check
 from db.connect import connect
@@ -66,12 +66,15 @@ class _Walk:
     def __init__(self, anchors: list[Anchor]) -> None:
         self.anchors = anchors
         self.by_seq: dict[int, list[Anchor]] = {}
-        for anchor in anchors:
+        for anchor in self.of("events"):
             self.by_seq.setdefault(anchor.seq, []).append(anchor)
         self.ledger = Ledger()
         self.tip = ""
         self.audit_entries = 0
         self.snapshots: dict[int, str] = {}
+
+    def of(self, log: Log) -> list[Anchor]:
+        return [anchor for anchor in self.anchors if anchor.log == log]
 
     def report(self, problem: Problem | None) -> VerifyReport:
         return VerifyReport(
@@ -131,7 +134,7 @@ async def _walk(conn: asyncpg.Connection, walk: _Walk) -> None:
             raise _Failed(difference.seq, difference.reason)
         if (changed := (await check(conn)).changed) != ():
             raise _Failed(0, f"the schema was changed, {changed[0]}: history could have been changed, too")
-        async for _ in audit.walk(conn):
+        async for _ in audit.walk(conn, walk.of("audit_logs")):
             walk.audit_entries += 1
 
 

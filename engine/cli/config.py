@@ -21,6 +21,7 @@ def _with_connection(entry: LedgerEntry, work: Any) -> Any:
     """Run `await work(conn)` on the ledger's database, started for it where needed."""
     import asyncio
 
+    from db import audit
     from db.connect import OPERATOR, connect
     from db.database import Database
 
@@ -29,7 +30,8 @@ def _with_connection(entry: LedgerEntry, work: Any) -> Any:
     async def go() -> Any:
         conn = await connect(await database.open(entry.name), "qs_app", user=OPERATOR, name="quantsail config")
         try:
-            return await work(conn)
+            async with audit.witnessed(conn, entry.directory):
+                return await work(conn)
         finally:
             await conn.close()
 

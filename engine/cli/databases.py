@@ -43,6 +43,7 @@ def _as_operator(ledger: str, work: Callable[[Any, str], Awaitable[T]]) -> T:
     """Run `await work(conn, user_id)` on the ledger's database as its operator."""
     import asyncio
 
+    from db import audit
     from db.connect import OPERATOR, connect
 
     name = target(ledger)
@@ -53,7 +54,8 @@ def _as_operator(ledger: str, work: Callable[[Any, str], Awaitable[T]]) -> T:
             user_id = await conn.fetchval("select user_id::text from qs.ledger")
             if user_id is None:
                 fail(f"ledger {name} has no operator yet: start `quantsail` on it once", Exit.NOT_RUNNING)
-            return await work(conn, user_id)
+            async with audit.witnessed(conn, paths.ledger_dir(name)):
+                return await work(conn, user_id)
         finally:
             await conn.close()
 

@@ -113,7 +113,7 @@ async def _replace(
     directory = paths.ledger_dir(plan.name)
     directory.mkdir(parents=True, exist_ok=True)
     anchors, draft = directory / ANCHORS_FILE, directory / f"{ANCHORS_FILE}.restored"
-    restore.write_anchors(draft, restore.kept_anchors(anchors, inside.seq))
+    restore.write_anchors(draft, restore.kept_anchors(anchors, inside))
     try:
         applied, said = await restore.finish(plan.place, scratch, draft, unaudited=unaudited)
         saved = None

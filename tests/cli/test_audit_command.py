@@ -83,6 +83,25 @@ def test_a_cut_tail(desk: Desk) -> None:
     assert "tail was cut" in problem_of(desk, ledger)["reason"]
 
 
+def test_a_cut_tail_of_the_audit_log(desk: Desk) -> None:
+    """A command without an engine is witnessed as well: its entry cannot be taken back."""
+    ledger = desk.copy("cut_audit")
+    document = desk.directory(ledger) / "next.json"
+    document.write_text(desk.run("config", "show", "--ledger", ledger).out)
+    stored = desk.run("config", "new", str(document), "--ledger", ledger, "--note", "mine")
+    assert stored.code == Exit.OK, stored
+    assert desk.run("audit", "verify", "--ledger", ledger).code == Exit.OK
+    with desk.superuser(ledger) as connection:
+        connection.execute("delete from qs.audit_logs where seq = (select max(seq) from qs.audit_logs)")
+        connection.execute(
+            "update qs.log_heads h set seq = coalesce(a.seq, 0), hash = coalesce(a.hash, '')"
+            " from (select 1) one left join (select seq, hash from qs.audit_logs order by seq desc limit 1) a on true"
+            " where h.log = 'audit_logs'"
+        )
+    problem = problem_of(desk, ledger)
+    assert "audit log" in problem["reason"] and "tail was cut" in problem["reason"]
+
+
 @pytest.mark.parametrize(
     "forgery",
     [

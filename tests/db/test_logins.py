@@ -178,12 +178,13 @@ def test_a_cluster_of_an_earlier_version_is_brought_up_at_its_start(
 
 def test_a_login_that_was_given_more_loses_it_at_the_next_start(server: EmbeddedServer) -> None:
     with psycopg.connect(server.dsn("postgres", SUPERUSER), autocommit=True) as connection:
-        connection.execute("alter role qs_login superuser createdb bypassrls inherit")
+        connection.execute("alter role qs_login superuser createdb bypassrls inherit; grant qs_owner to qs_login")
     with EmbeddedServer(server.home), psycopg.connect(server.dsn("postgres")) as connection:
         row = connection.execute(
-            "select rolsuper or rolcreatedb or rolbypassrls or rolinherit from pg_roles where rolname = session_user"
+            "select rolsuper or rolcreatedb or rolbypassrls or rolinherit, pg_has_role(session_user, 'qs_owner', 'MEMBER')"
+            " from pg_roles where rolname = session_user"
         ).fetchone()
-        assert row == (False,)
+        assert row == (False, False)
 
 
 async def test_the_programs_database_hands_out_the_login_and_keeps_the_admin_for_what_needs_it(tmp_path: Path) -> None:
