@@ -31,6 +31,10 @@ from db.writer import HostFacts
 SUFFIX = ".dump"
 PARTIAL = ".partial"
 KEPT = 5
+WAIT_S = 20.0
+POLL_S = 0.1
+#: Below a ledger's folder: what a restore replaced.
+REPLACED = "replaced"
 CHUNK = 1 << 20
 #: Called with the bytes written so far.
 Written = Callable[[int], None]
@@ -88,9 +92,10 @@ def read_manifest(dump: Path) -> Manifest | None:
 
 
 def copies(folder: Path) -> list[Copy]:
-    """The copies in a folder, newest first."""
+    """The copies in a ledger's folder, newest first, those that a restore made among them."""
+    paths = [*folder.glob(f"*{SUFFIX}"), *folder.glob(f"{REPLACED}/*{SUFFIX}")]
     found: list[Copy] = []
-    for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+    for path in sorted(paths, key=lambda path: path.name, reverse=True):
         try:
             manifest = read_manifest(path)
         except DumpDamaged:
@@ -117,15 +122,24 @@ def alone(folder: Path, stale: str = f"*{SUFFIX}*{PARTIAL}") -> Iterator[None]:
     except OSError as error:
         raise BackupError(f"{folder} cannot be used ({error.strerror}): choose another folder") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupError(f"another program works on the copies in {folder}: wait for it") from None
+        _wait_for(descriptor, folder)
         for left in folder.glob(stale):
             left.unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int, folder: Path) -> None:
+    """A migration that starts while somebody copies waits a little rather than fail."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise BackupError(f"another program works on the copies in {folder}: wait for it") from None
+            time.sleep(POLL_S)
 
 
 async def save(

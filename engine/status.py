@@ -7,7 +7,7 @@ import os
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,7 +48,22 @@ def amend(directory: Path, ledger: Ledger) -> None:
     _replace(directory / STATUS_NAME, now | changed)
 
 
-def write_facts(directory: Path, ledger: Ledger) -> None:
+class Bound(Protocol):
+    """Who a ledger is, as the ledger itself and a copy of it say."""
+
+    @property
+    def ledger_id(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def feed(self) -> str: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def base_currency(self) -> str: ...
+
+
+def write_facts(directory: Path, ledger: Bound) -> None:
     """What the ledger is bound to, for `quantsail ledgers`."""
     _replace(
         directory / FACTS_NAME,

@@ -119,7 +119,7 @@ async def _replace(
         saved = None
         if plan.there is not None:
             dsn = await database.locate(plan.name, "qs_admin")
-            folder = database.backups(plan.name) / "replaced"
+            folder = database.backups(plan.name) / backup.REPLACED
             saved = (await backup.save(dsn, folder, plan.name, plan.place.tools, kind="restore")).path
         await restore.swap(plan.place, scratch, plan.database)
         if anchors.exists():
@@ -129,6 +129,8 @@ async def _replace(
         draft.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (directory / status.STATUS_NAME).unlink(missing_ok=True)  # it told of the database before
+        if inside.ledger_id:
+            status.write_facts(directory, inside)
     return {"backup": None if saved is None else str(saved), "migrated": list(applied), "audit": said}
 
 

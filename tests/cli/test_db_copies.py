@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from db.backup import BackupError, alone
 from db.embedded import SUPERUSER
 from engine.cli.exits import Exit
 from tests.cli.desk import BASE, Desk
@@ -87,6 +88,8 @@ def test_everything_comes_back(desk: Desk, copy: dict[str, Any]) -> None:
     assert desk.run("audit", "verify", "--ledger", "elsewhere").code == Exit.OK
     assert desk.trade("elsewhere", "--json").code == Exit.OK  # it is a ledger that trades on
     assert databases(desk) == set()
+    (listed,) = [row for row in desk.run("ledgers", "--json").json if row["ledger"] == "elsewhere"]
+    assert listed["feed"] == copy["facts"]["feed"]
 
 
 def test_an_existing_ledger_is_replaced_only_on_demand_and_after_a_backup(desk: Desk, copy: dict[str, Any]) -> None:
@@ -103,6 +106,8 @@ def test_an_existing_ledger_is_replaced_only_on_demand_and_after_a_backup(desk: 
     done = desk.run("db", "restore", copy["file"], "--ledger", ledger, "--replace", "--json")
     assert done.code == Exit.OK, done
     assert backup(desk, ledger)["facts"] == copy["facts"]
+    listed = desk.run("db", "backup", "--ledger", ledger, "--list", "--json").json["copies"]
+    assert {"restore", "manual"} == {row["kind"] for row in listed}
     before = desk.run("db", "restore", done.json["backup"], "--ledger", "was_replaced", "--json")
     assert before.code == Exit.OK and before.json["restored"]["rows"]["users"] == 2
 
@@ -251,6 +256,14 @@ def test_a_killed_backup_leaves_no_copy_and_the_next_one_works(desk: Desk, momen
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [Path(made["file"]).name, f"{Path(made['file']).name}.json"]
     )
+
+
+def test_a_second_copier_waits_and_then_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.backup.WAIT_S", 0.0)
+    with alone(tmp_path), pytest.raises(BackupError, match="another program"), alone(tmp_path):
+        pass
+    with alone(tmp_path):  # the first has let go
+        pass
 
 
 @pytest.mark.parametrize("moment", ["pg_restore", "quantsail verify", "quantsail backup"])

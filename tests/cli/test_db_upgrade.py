@@ -69,6 +69,7 @@ def test_the_data_moves_and_the_old_stays(old_desk: Desk, pg_binaries: PgBinarie
     with psycopg.connect(desk.world.server.dsn(BASE, SUPERUSER)) as connection:
         (uuid7,) = connection.execute("select value from qs.capability where name = 'UUID7'").fetchone() or ("",)
     assert uuid7 == ("SERVER" if pg_binaries.major >= 18 else "OWN")
+    assert desk.run("db", "check", "--ledger", BASE).code == Exit.OK  # the catalog is that of a new server
     assert desk.run("audit", "verify", "--ledger", BASE).code == Exit.OK
     assert desk.trade(BASE, "--json").code == Exit.OK
 
