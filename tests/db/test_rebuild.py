@@ -14,7 +14,6 @@ import pytest
 import structlog
 
 from db.connect import connect
-from db.migrate import migrate
 from db.rebuild import rebuild, would_change
 from tests.db.histories import journal_of, traded, write
 
@@ -44,20 +43,19 @@ async def fingerprints(conn: asyncpg.Connection) -> dict[str, tuple[int, str]]:
     return {name: tuple(await conn.fetchrow(statement.format(name))) for name in names}  # type: ignore[misc]
 
 
-async def test_a_hundred_thousand_events_give_the_same_tables_again(database: str, tmp_path: Path, quiet: None) -> None:
-    await migrate(database)
+async def test_a_hundred_thousand_events_give_the_same_tables_again(migrated: str, tmp_path: Path, quiet: None) -> None:
     pairs = await traded(tmp_path / "world", bars=BARS)
     assert len(pairs) >= EVENTS_MIN
-    journal = journal_of(database, tmp_path / "ledger", snapshot_every=50_000)
+    journal = journal_of(migrated, tmp_path / "ledger", snapshot_every=50_000)
     await write(journal, (await journal.open()).ledger, pairs, size=1_499)  # not the pages that a rebuild writes
     await journal.close("done")
-    conn = await connect(database, "qs_owner", statement_timeout_ms=0)
+    conn = await connect(migrated, "qs_owner", statement_timeout_ms=0)
     before = await fingerprints(conn)
     assert {"fills", "orders", "positions", "signals"} <= {name for name, (count, _) in before.items() if count > 1_000}
 
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-c", REBUILD, database], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-c", REBUILD, migrated], capture_output=True, text=True, check=True, env=environment
     )
     events, seen = json.loads(done.stdout)
     assert events == len(pairs) and [total for _, total, _ in seen] == [events] * (events // 1_000)
@@ -67,21 +65,20 @@ async def test_a_hundred_thousand_events_give_the_same_tables_again(database: st
     await conn.close()
 
 
-async def test_what_is_missing_too_much_or_different_is_counted(database: str, tmp_path: Path) -> None:
-    await migrate(database)
+async def test_what_is_missing_too_much_or_different_is_counted(migrated: str, tmp_path: Path) -> None:
     pairs = await traded(tmp_path / "world", bars=60)
-    journal = journal_of(database, tmp_path / "ledger")
+    journal = journal_of(migrated, tmp_path / "ledger")
     await write(journal, (await journal.open()).ledger, pairs)
-    assert await would_change(database) == (len(pairs), [])  # beside a running engine
+    assert await would_change(migrated) == (len(pairs), [])  # beside a running engine
     await journal.close("done")
-    conn = await connect(database, "qs_owner")
+    conn = await connect(migrated, "qs_owner")
     count = await conn.fetchval("select count(*) from qs.signals")
     await conn.execute("delete from qs.signals")
     await conn.execute("update qs.portfolios set cash_balance = -1")
-    found = {change.table: change for change in (await would_change(database))[1]}
+    found = {change.table: change for change in (await would_change(migrated))[1]}
     assert set(found) == {"signals", "portfolios"}
     assert found["signals"][1:4] == (count, 0, 0) and len(found["signals"].examples) == 3
     assert found["portfolios"][1:4] == (0, 0, 1) and "cash_balance" in found["portfolios"].examples[0]
-    assert await rebuild(database) == len(pairs)
-    assert (await would_change(database))[1] == []
+    assert await rebuild(migrated) == len(pairs)
+    assert (await would_change(migrated))[1] == []
     await conn.close()
