@@ -19,6 +19,14 @@ from db.migrate import migrate
 from tests.patience import until
 
 _numbers = itertools.count(1)
+#: A copied database does not have the rights on the database itself (migrations/sql/roles.sql).
+_RIGHTS = """
+do $$ begin
+  if pg_catalog.to_regrole('qs_owner') is not null then
+    execute format('grant create on database %I to qs_owner', current_database());
+  end if;
+end $$
+"""
 AsSuperuser = Callable[[str], str]
 
 
@@ -58,6 +66,8 @@ class Databases:
                 pool.submit(lambda: asyncio.run(migrate(_on(self._url, name)))).result()
             self._template = name
         with self.empty(self._template) as uri:
+            with psycopg.connect(uri, autocommit=True) as connection:
+                connection.execute(_RIGHTS)
             yield uri
 
     def close(self) -> None:

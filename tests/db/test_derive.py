@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from db.connect import connect
-from db.migrate import migrate
 from db.rebuild import rebuild
 from db.words import reason_of
 from tests.db.contract_rows import MARKET, history
@@ -21,14 +20,13 @@ D = Decimal
 
 
 @pytest.fixture(params=[1, 13])
-async def conn(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Any]:
+async def conn(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) -> AsyncIterator[Any]:
     """A database with the history of `contract_rows` in it, written in small and large batches."""
-    await migrate(database)
-    journal = journal_of(database, tmp_path / "ledger", instruments=(MARKET,))
+    journal = journal_of(migrated, tmp_path / "ledger", instruments=(MARKET,))
     ledger = (await journal.open()).ledger
     await write(journal, ledger, await history(tmp_path / "world"), size=request.param)
     await journal.close("done")
-    connection = await connect(database)
+    connection = await connect(migrated)
     yield connection
     await connection.close()
 
@@ -98,7 +96,7 @@ async def test_a_closed_position_knows_its_worst_and_what_it_put_at_stake(conn: 
     assert abs(D(stats["net_pnl"]) - net) < D("1e-15")  # columns keep 18 digits
 
 
-async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, database: str) -> None:
+async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, migrated: str) -> None:
     async def everything() -> dict[str, list[str]]:
         tables = ("orders", "fills", "positions", "bots", "signals", "portfolios", "risk_limits")
         return {
@@ -106,7 +104,7 @@ async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, database: str) 
         }
 
     before = await everything()
-    await rebuild(database)
+    await rebuild(migrated)
     assert await everything() == before
 
 

@@ -18,6 +18,7 @@ from db.fingerprint import FILE, FingerprintError, Known, SchemaChanged, compare
 from db.measure import as_login, measure, to_file
 from db.migrate import migrate
 from migrations import head, read_sql
+from tests.servers import AsSuperuser
 
 VICTIMS = {
     "a disabled trigger": (
@@ -200,10 +201,9 @@ VICTIMS = {
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[Any]:
+async def conn(migrated: str, as_superuser: AsSuperuser) -> AsyncIterator[Any]:
     """A superuser's connection to a migrated database."""
-    await migrate(database)
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(as_superuser(migrated))
     yield connection
     await connection.close()
 
@@ -226,9 +226,8 @@ async def test_what_migrations_make_is_what_the_file_says(conn: Any) -> None:
     assert report.sha256[:16] in report.text
 
 
-async def test_the_same_on_15(database15: str) -> None:
-    await migrate(database15)
-    conn = await asyncpg.connect(database15)
+async def test_the_same_on_15(migrated15: str) -> None:
+    conn = await asyncpg.connect(migrated15)
     try:
         report = await check(conn)
         assert report.variant.startswith("15 FULL") and report.changed == () and report.basis == "file"
@@ -378,17 +377,17 @@ async def test_no_schema_is_not_compared(database: str) -> None:
         await connection.close()
 
 
-async def test_a_start_with_money_fails_closed_and_others_are_told(conn: Any, database: str) -> None:
-    assert await check_start(database, live=True) == ()
+async def test_a_start_with_money_fails_closed_and_others_are_told(conn: Any, migrated: str) -> None:
+    assert await check_start(migrated, live=True) == ()
     await conn.execute("alter table qs.fills disable trigger append_only")
     with pytest.raises(SchemaChanged, match="append_only on fills: enabled ALWAYS -> disabled"):
-        await check_start(database, live=True)
-    (said,) = await check_start(database, live=False)
+        await check_start(migrated, live=True)
+    (said,) = await check_start(migrated, live=False)
     assert "trigger append_only on fills" in said
     await conn.execute("update qs.alembic_version set version_num = '0001'")
     with pytest.raises(FingerprintError, match="db migrate"):
-        await check_start(database, live=True)
-    assert len(await check_start(database, live=False)) == 1
+        await check_start(migrated, live=True)
+    assert len(await check_start(migrated, live=False)) == 1
 
 
 async def test_partitions_that_run_out_are_a_warning_for_live_feeds_only(conn: Any) -> None:
@@ -406,7 +405,10 @@ async def test_partitions_that_run_out_are_a_warning_for_live_feeds_only(conn: A
         await transaction.rollback()
 
 
-async def test_the_reduced_profile_has_a_fingerprint_too(pg_server: EmbeddedServer, database: str) -> None:
+async def test_the_reduced_profile_has_a_fingerprint_too(
+    pg_server: EmbeddedServer, database: str, as_superuser: AsSuperuser
+) -> None:
+    database = as_superuser(database)
     admin = await asyncpg.connect(database)
     login = f"plain_{await admin.fetchval('select current_database()')}"
     await admin.execute(f"create role {login} login; alter database {database_name(database)} owner to {login}")

@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 
 from db.connect import OPERATOR, Role, acquire, connect, create_pool, set_user
-from db.migrate import migrate
 from tests.db.schema_rows import (
     DENIED,
     NOW,
@@ -36,11 +35,10 @@ THROUGH_PARENTS = {"strategy_versions": "strategies", "backtest_trades": "backte
 NOBODY = ("", "0", "null", "' or true --", f"{USER}' or '1'='1", f"{USER},{OTHER}", "%", f"{{{USER}}}", "\u0665" * 36)
 
 
-@pytest_asyncio.fixture(params=["database", "database15"])
+@pytest_asyncio.fixture(params=["migrated", "migrated15"])
 async def dsn(request: pytest.FixtureRequest) -> str:
     """A database with rows of USER, whose ledger it is, and of OTHER."""
     found: str = request.getfixturevalue(request.param)
-    await migrate(found)
     engine = await connect(found)
     try:
         await one_row_each(engine, await Writer.begin(engine))
@@ -149,9 +147,8 @@ async def test_the_operator_is_the_ledgers_user(dsn: str) -> None:
         await connection.close()
 
 
-async def test_before_the_first_event_the_operator_is_nobody(database: str) -> None:
-    await migrate(database)
-    connection = await connect(database, "qs_view", user=OPERATOR)
+async def test_before_the_first_event_the_operator_is_nobody(migrated: str) -> None:
+    connection = await connect(migrated, "qs_view", user=OPERATOR)
     try:
         assert await connection.fetchval("select app_user_id()") is None
         assert await connection.fetch("select * from orders") == []

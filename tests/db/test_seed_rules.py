@@ -16,7 +16,6 @@ import pytest
 import pytest_asyncio
 
 from db.connect import connect
-from db.migrate import migrate
 from tests.db.schema_rows import (
     APPEND,
     CHECK,
@@ -40,10 +39,9 @@ where c.contype = 'c' and cardinality(c.conkey) = 1 and pg_get_constraintdef(c.o
 """
 
 
-@pytest_asyncio.fixture(params=["database", "database15"])
+@pytest_asyncio.fixture(params=["migrated", "migrated15"])
 async def owner(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     dsn: str = request.getfixturevalue(request.param)
-    await migrate(dsn)
     connection = await connect(dsn, "qs_owner")
     # Here rules are tried, not whose rows they are: the policies have their own tests.
     for (table,) in await connection.fetch("select table_name from qs.table_classes"):

@@ -14,7 +14,6 @@ import pytest_asyncio
 
 from db import alerts, backtests, books, instruments, outbox, readings, reports, strategies, wallets
 from db.connect import connect
-from db.migrate import migrate
 from db.records import RecordRefused
 from tests.core.worlds import BTC, START
 
@@ -23,9 +22,8 @@ LATE = 4_000_000_000_000_000
 
 
 @pytest_asyncio.fixture
-async def conn(database: str) -> AsyncIterator[Any]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[Any]:
+    connection = await connect(migrated)
     yield connection
     await connection.close()
 
@@ -37,17 +35,17 @@ async def person(conn: Any) -> str:
 # -- outbox -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_four_workers_deliver_each_notice_once_and_none_is_lost_with_a_dead_one(conn: Any, database: str) -> None:
+async def test_four_workers_deliver_each_notice_once_and_none_is_lost_with_a_dead_one(conn: Any, migrated: str) -> None:
     for seq in range(1, 121):
         assert await outbox.enqueue(conn, event_seq=seq, channel="log")
     assert not await outbox.enqueue(conn, event_seq=1, channel="log")
-    dead = await connect(database)
+    dead = await connect(migrated)
     taken = await outbox.claim(dead, worker="dead", limit=10, lock_s=1.0)
     dead.terminate()  # it holds ten notices and is never heard of again
     delivered: Counter[int] = Counter()
 
     async def work(name: str) -> None:
-        own = await connect(database)
+        own = await connect(migrated)
         try:
             while sum(delivered.values()) < 120:
                 for notice in await outbox.claim(own, worker=name, limit=5, lock_s=60):
@@ -177,13 +175,13 @@ async def test_a_backtest_ends_once_and_shows_on_its_strategy(conn: Any) -> None
 # -- wallets, books, reports, instruments -----------------------------------------------------------------------------------
 
 
-async def test_a_wallets_event_is_kept_once_whatever_its_time_and_whoever_brings_it(conn: Any, database: str) -> None:
+async def test_a_wallets_event_is_kept_once_whatever_its_time_and_whoever_brings_it(conn: Any, migrated: str) -> None:
     address = "0x" + "aB" * 20
     wallet = await wallets.add(conn, chain="ethereum", address=address, tags=["a"])
     assert wallet == await wallets.add(conn, chain="ethereum", address=address.lower(), label="w", tags=["b"])
     assert await conn.fetchval("select tags from qs.wallets") == ["a", "b"]
     told: dict[str, Any] = {"wallet_id": wallet, "chain": "ethereum", "tx_hash": "0x01", "event_type": "SWAP"}
-    other = await connect(database)
+    other = await connect(migrated)
     kept = await asyncio.gather(
         wallets.event(conn, **told, ts=START), wallets.event(other, **told, ts=START + 12_000_000)
     )
