@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 
-from db import fingerprint
+from db import contracts, fingerprint
 from db.connect import connect
 from db.fingerprint import FingerprintError, SchemaChanged
 
@@ -84,11 +82,4 @@ async def check_start(dsn: str, *, live: bool) -> tuple[str, ...]:
 
 async def warnings(conn: Any) -> tuple[str, ...]:
     """What is no forgery, but wants doing: partitions that run out, values that the contract views cannot show."""
-    return await fingerprint.lines(conn, "ahead") + await _misfits(conn)
-
-
-async def _misfits(conn: Any) -> tuple[str, ...]:
-    # The contract views come with their own way to count what does not fit them.
-    if find_spec("db.contracts") is None:
-        return ()
-    return tuple(str(found) for found in await import_module("db.contracts").misfits(conn))
+    return await fingerprint.lines(conn, "ahead") + tuple(str(found) for found in await contracts.misfits(conn))

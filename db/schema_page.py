@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from db import contracts
 from db.fingerprint import plain_settings
 from db.queries import load_queries
-from migrations import HERE
 
 #: Themes in the order of the page; a table that is not named here is shown under the last one.
 THEMES: dict[str, tuple[str, ...]] = {
@@ -34,8 +34,6 @@ THEMES: dict[str, tuple[str, ...]] = {
 SEEDS = {
     "000": "quantsail_v7", "001": "paper_api", "002": "wallet_following", "003": "trading_platform", "004": "apextrade",
 }  # fmt: skip
-#: Which seed column lives in which canonical one: tab separated, "000.users.id", its type, "users.id", its type.
-SEED_COLUMNS = HERE / "contracts" / "columns.tsv"
 
 _INTRODUCTION = """# Schema
 
@@ -49,6 +47,13 @@ a projection follows from, or whoever writes the rows. Money, prices and quantit
 UTC, ids UUIDv7. In the diagrams `||` is one, `|o` none or one, `o{` any number.
 
 `quantsail db check` holds a database against what the migrations make: see [commands.md](commands.md).
+"""
+
+_CONTRACTS = """## Contract views
+
+Five schemas of read-only views, each with the tables, columns, types and words of one document, so that SQL written for it runs
+here. They ask with the rights of whoever reads. A value that does not fit its type is NULL, and `quantsail db check` counts it;
+numbers are rounded to the type's scale; secrets are NULL. What each column is made of: `migrations/contracts/columns.tsv`.
 """
 
 _SHORT_TYPES = {"timestamp with time zone": "timestamptz", "double precision": "float8", "integer": "int"}
@@ -112,14 +117,11 @@ def themes(tables: Iterable[str]) -> dict[str, list[str]]:
 
 
 def seed_tables() -> dict[str, list[str]]:
-    """Canonical table -> the seeds' tables that it covers, as "000.trades"; nothing where the mapping is not installed."""
+    """Canonical table -> the documents' tables that it is the source of, as "000.trades"."""
     found: dict[str, set[str]] = defaultdict(set)
-    if SEED_COLUMNS.is_file():
-        for line in SEED_COLUMNS.read_text(encoding="utf-8").splitlines():
-            fields = line.split("\t")
-            home, dot, _ = fields[2].partition(".") if len(fields) > 2 else ("", "", "")
-            if dot and re.match(r"\d{3}\.", fields[0]):
-                found[home].add(fields[0].rpartition(".")[0])
+    for name in contracts.names():
+        for origin in name.origin.split(", "):
+            found[origin.partition(".")[0]].add(f"{name.seed}.{name.table}")
     return {table: sorted(names) for table, names in found.items()}
 
 
@@ -216,17 +218,17 @@ def _index(row: Any) -> str:
 
 
 def _contracts(views: list[Any]) -> Iterator[str]:
-    yield "## Contract views\n"
-    contracts = [view for view in views if view["schema"] != "qs"]
-    if not contracts:
-        yield "None yet."
+    yield _CONTRACTS
     for seed, schema in SEEDS.items():
-        rows = [view for view in contracts if view["schema"] == schema]
-        if rows:
-            yield f"### {schema} (seed {seed})\n"
-            yield "| View | Columns | What it shows |\n| --- | --- | --- |"
-            yield from (f"| {row['name']} | {_cell(row['columns'])} | {_cell(row['said'])} |" for row in rows)
-            yield ""
+        rows = [view for view in views if view["schema"] == schema]
+        yield f"### {schema} (seed {seed})\n"
+        yield "| View | Columns | What it shows |\n| --- | --- | --- |"
+        yield from (f"| {row['name']} | {_cell(row['columns'])} | {_cell(row['said'])} |" for row in rows)
+        yield ""
+    yield "### Not as in the documents\n"
+    yield "| Column | Why |\n| --- | --- |"
+    noted = [name for name in contracts.names() if name.note]
+    yield from (f"| {n.schema}.{n.table}.{n.column} | {_cell(n.note)} |" for n in noted)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ def head() -> str:
     return known()[-1]
 
 
+def contract_files() -> tuple[str, ...]:
+    """The views in the words of the five documents: "contracts/000_quantsail_v7.sql" first."""
+    return tuple(sorted(f"contracts/{path.name}" for path in (SQL / "contracts").glob("*.sql")))
+
+
 def read_sql(name: str) -> str:
-    """The text of a file in sql/. Raises FileNotFoundError."""
+    """The text of a file in sql/, "0001_foundation.sql" or "contracts/000_quantsail_v7.sql". Raises FileNotFoundError."""
     return (SQL / name).read_text(encoding="utf-8")

@@ -189,7 +189,8 @@ create table candles (
   taker_buy_quote_volume numeric(38,18),
   candle_count int,
   source text,
-  primary key (exchange_id, symbol, timeframe, ts),
+  -- The venue last: who asks for a symbol's newest bars wherever they come from finds them in order, too.
+  primary key (symbol, timeframe, ts, exchange_id),
   check (high >= low and high >= open and high >= close and low <= open and low <= close and volume >= 0)
 ) partition by list (timeframe);
 create table candles_1m partition of candles for values in ('1m') partition by range (ts);

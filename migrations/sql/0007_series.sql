@@ -105,7 +105,7 @@ create table ticks_shape (
   check (ask >= bid)
 );
 select create_series('ticks', 'day', 'exchange_id, symbol');
-create index ticks_symbol on ticks (exchange_id, symbol, ts desc);
+create index ticks_symbol on ticks (symbol, ts desc, exchange_id);
 select describe('ticks', 'Best bid and ask, and last trades, as they came', $$
   exchange_id | venue
   symbol      | unified name, BTC/USDT
@@ -127,7 +127,7 @@ create table order_books_shape (
   depth int not null check (depth > 0),
   total_bid_volume numeric(38,18) not null check (total_bid_volume >= 0),
   total_ask_volume numeric(38,18) not null check (total_ask_volume >= 0),
-  primary key (exchange_id, symbol, ts)
+  primary key (symbol, ts, exchange_id)
 );
 select create_series('order_books', 'day', 'exchange_id, symbol');
 select describe('order_books', 'Snapshots of order books', $$

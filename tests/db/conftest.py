@@ -18,6 +18,7 @@ import pytest
 from db import pgbin
 from db.embedded import EmbeddedServer, PgBinaries
 from tests.patience import PATIENCE_S
+from tests.servers import Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = """
@@ -73,6 +74,14 @@ class Client:
 def _pipe(stream: IO[str] | None) -> IO[str]:
     assert stream is not None
     return stream
+
+
+@pytest.fixture(scope="session", params=["databases", "databases15"])
+def shared(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One migrated database for the session, also on 15: for tests that roll back what they write."""
+    databases: Databases = request.getfixturevalue(request.param)
+    with databases.migrated() as uri:
+        yield uri
 
 
 @pytest.fixture

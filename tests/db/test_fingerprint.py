@@ -100,8 +100,8 @@ VICTIMS = {
         "column fills.price: not null -> null",
     ),
     "another type": (
-        "alter table qs.wallets alter label type varchar(20)",
-        "column wallets.label: text -> character varying(20)",
+        "alter table qs.capability alter detail type varchar(200)",
+        "column capability.detail: text -> character varying(200)",
     ),
     "an extra column": (
         "alter table qs.orders add hidden text",
