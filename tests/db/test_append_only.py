@@ -28,6 +28,7 @@ from db.verify import VerifyReport, verify
 from tests.db.histories import traded
 from tests.db.schema_rows import APPEND, DENIED, Writer, attacks, one_row_each, refused
 from tests.db.test_chain import Ledgered, journal_of, write
+from tests.servers import AsSuperuser
 
 TABLES = ("events", "audit_logs", "fills", "kill_switch_events", "risk_decisions")
 #: Rows of the whole ledger, which no user owns.
@@ -180,20 +181,19 @@ async def test_owner_and_superuser_meet_the_guard(
 
 
 @pytest_asyncio.fixture
-async def ledgered(database: str, tmp_path: Path) -> AsyncIterator[Ledgered]:
+async def ledgered(migrated: str, as_superuser: AsSuperuser, tmp_path: Path) -> AsyncIterator[Ledgered]:
     """A ledger that has traded, with five entries in its audit log, all of it anchored; and its superuser."""
-    await migrate(database)
     pairs = await traded(tmp_path / "world", bars=25)
-    journal = journal_of(database, tmp_path / "ledger", snapshot_every=40)
+    journal = journal_of(migrated, tmp_path / "ledger", snapshot_every=40)
     await write(journal, (await journal.open()).ledger, pairs)
-    app = await connect(database, "qs_app")
+    app = await connect(migrated, "qs_app")
     for n in range(5):
         await audit.record(app, "TESTED", "thing", actor=f"person {n}", new={"n": n})
     assert await journal.heartbeat()  # witnesses what was written beside the engine
     await app.close()
     await journal.close("done")
-    conn = await asyncpg.connect(database)
-    yield Ledgered(database, tmp_path / "ledger", conn, len(pairs))
+    conn = await asyncpg.connect(as_superuser(migrated))
+    yield Ledgered(migrated, tmp_path / "ledger", conn, len(pairs))
     await conn.close()
 
 

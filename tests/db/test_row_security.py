@@ -25,6 +25,7 @@ from tests.db.schema_rows import (
     portfolio,
     refused,
 )
+from tests.servers import AsSuperuser
 
 OTHER = uuid.UUID(int=77)
 READERS: tuple[Role, ...] = ("qs_app", "qs_view")
@@ -179,8 +180,8 @@ async def test_engine_and_owner_see_all_and_need_no_user(dsn: str, owner: Any) -
         await engine.close()
 
 
-async def test_whoever_is_granted_something_later_sees_nothing(dsn: str, owner: Any) -> None:
-    superuser = await asyncpg.connect(dsn)
+async def test_whoever_is_granted_something_later_sees_nothing(dsn: str, as_superuser: AsSuperuser) -> None:
+    superuser = await asyncpg.connect(as_superuser(dsn))
     try:
         await superuser.execute("drop role if exists latecomer; create role latecomer")
         await superuser.execute("grant usage on schema qs to latecomer; grant select on qs.orders to latecomer")
@@ -250,7 +251,7 @@ async def test_a_leaky_function_is_not_shown_other_rows(dsn: str) -> None:
         await app.close()
 
 
-async def test_the_audit_log_and_people_stay_unread_by_readers(dsn: str) -> None:
+async def test_the_audit_log_and_people_stay_unread_by_readers(dsn: str, as_superuser: AsSuperuser) -> None:
     engine = await connect(dsn)
     async with engine.transaction():
         seq, tip = await engine.fetchrow("select * from lock_head('audit_logs')")
@@ -262,7 +263,7 @@ async def test_the_audit_log_and_people_stay_unread_by_readers(dsn: str) -> None
         await refused(view, DENIED, "select * from audit_logs")
     finally:
         await view.close()
-    superuser = await asyncpg.connect(dsn)
+    superuser = await asyncpg.connect(as_superuser(dsn))
     try:
         await superuser.execute("grant select on qs.audit_logs, qs.users to qs_view; set role qs_view")
         await set_user(superuser, str(OTHER))
