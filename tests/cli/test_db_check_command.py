@@ -55,7 +55,9 @@ def test_an_older_schema_is_left_as_it_is(desk: Desk) -> None:
 def test_a_run_on_a_changed_schema_says_so_and_goes_on(desk: Desk) -> None:
     ledger = desk.copy("run_on_changed")
     with desk.superuser(ledger) as connection:
-        connection.execute("drop index qs.fills_symbol")
+        connection.execute("alter index qs.fills_symbol rename to renamed")
     done = desk.trade(ledger, "--json")
+    with desk.superuser(ledger) as connection:  # doctor looks at every ledger
+        connection.execute("alter index qs.renamed rename to fills_symbol")
     assert done.code == Exit.OK, done
-    assert done.json["notes"][0] == "the schema was changed: index fills_symbol on fills: gone"
+    assert done.json["notes"][0].startswith("the schema was changed: index fills_symbol on fills: gone (and 1 more")
