@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from db import audit
 from db.connect import OPERATOR, Role, acquire, connect, create_pool, set_user
 from tests.db.schema_rows import (
     DENIED,
@@ -17,7 +18,6 @@ from tests.db.schema_rows import (
     ORDER,
     USER,
     Writer,
-    append_audit,
     insert,
     new_id,
     one_row_each,
@@ -251,26 +251,44 @@ async def test_a_leaky_function_is_not_shown_other_rows(dsn: str) -> None:
         await app.close()
 
 
-async def test_the_audit_log_and_people_stay_unread_by_readers(dsn: str, as_superuser: AsSuperuser) -> None:
+async def test_readers_see_their_own_entries_and_themselves(dsn: str) -> None:
     engine = await connect(dsn)
-    async with engine.transaction():
-        seq, tip = await engine.fetchrow("select * from lock_head('audit_logs')")
-        await append_audit(engine, seq, tip)
-    assert await engine.fetchval("select count(*) from audit_logs") == 2
-    await engine.close()
-    view = await connect(dsn, "qs_view", user=str(USER))
     try:
-        await refused(view, DENIED, "select * from audit_logs")
+        for user in (USER, OTHER, None):
+            await audit.record(engine, "TESTED", "thing", actor="test", user_id=user and str(user))
+        assert await engine.fetchval("select count(*) from audit_logs") == 4  # with the one of the fixture
+        assert await engine.fetchval("select count(*) from users") == 2
     finally:
-        await view.close()
-    superuser = await asyncpg.connect(as_superuser(dsn))
-    try:
-        await superuser.execute("grant select on qs.audit_logs, qs.users to qs_view; set role qs_view")
-        await set_user(superuser, str(OTHER))
-        assert await superuser.fetch("select * from qs.audit_logs") == []  # entries without a user are nobody's
-        assert [row[0] for row in await superuser.fetch("select id from qs.users")] == [OTHER]
-    finally:
-        await superuser.close()
+        await engine.close()
+    for role in READERS:
+        reader = await connect(dsn, role, user=str(OTHER))
+        try:
+            assert await owners_seen(reader, "audit_logs") == {OTHER}  # an entry without a user is nobody's
+            assert [row[0] for row in await reader.fetch("select id from users")] == [OTHER]
+            for secret in ("users.password_hash", "exchange_credentials.ciphertext", "encryption_keys.wrapped_dek"):
+                if role == "qs_view":
+                    await refused(reader, DENIED, f"select {secret} from {secret.partition('.')[0]}")
+        finally:
+            await reader.close()
+
+
+async def test_the_contract_views_ask_as_their_reader(dsn: str, owner: Any) -> None:
+    views = await owner.fetch("""
+        select format('%I.%I', table_schema, table_name) from information_schema.columns
+         where column_name = 'user_id' and table_schema in ('quantsail_v7', 'paper_api', 'wallet_following',
+               'trading_platform', 'apextrade')""")
+    assert len(views) > 10
+    seen = {}
+    for user in (USER, OTHER):
+        reader = await connect(dsn, "qs_view", user=str(user))
+        try:
+            seen[user] = {view: await owners_seen(reader, view) for (view,) in views}
+        finally:
+            await reader.close()
+    for user, found in seen.items():
+        strangers = {view: rows for view, rows in found.items() if {str(one) for one in rows} - {str(user)}}
+        assert strangers == {}
+        assert {view for view, rows in found.items() if rows} >= {"apextrade.alerts", "trading_platform.orders"}
 
 
 # -- connections that are used again ------------------------------------------------------------------------------------------
