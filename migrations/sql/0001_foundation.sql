@@ -93,15 +93,14 @@ create table capability (
   recorded_at timestamptz not null default clock_timestamp()
 );
 select describe('capability', 'What this server can do, as found when the schema was made; never switched silently', $$
-  name        | what was asked: ROLES, UUID7, PARTITIONS, ROW_SECURITY
+  name        | what was asked: ROLES, UUID7, ROW_SECURITY, EMBEDDINGS, SERIES:<table>
   value       | the answer
   detail      | what follows from it, in words
   recorded_at | when it was found
 $$);
 insert into capability (name, value, detail) values
   ('ROLES', role_profile(), 'REDUCED: the login may not create roles; triggers guard the journal, privileges do not'),
-  ('UUID7', case when to_regprocedure('pg_catalog.uuidv7()') is null then 'OWN' else 'SERVER' end, null),
-  ('PARTITIONS', 'NATIVE', 'no TimescaleDB: declarative partitions, made by ensure_* functions');
+  ('UUID7', case when to_regprocedure('pg_catalog.uuidv7()') is null then 'OWN' else 'SERVER' end, null);
 
 create table catalog_records (
   revision text not null,

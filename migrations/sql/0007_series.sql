@@ -60,34 +60,158 @@ insert into series (table_name, step, profile, segment_by) values
   ('candles_1m', 'week', 'NATIVE', 'exchange_id, symbol'),
   ('equity_snapshots', 'month', 'NATIVE', 'scope_id');
 
+-- Extensions are the administrator's: used where they are installed in this database and may be used, never
+-- installed by us. An extension that is there but closed to us is no reason to fail.
+create function extension_schema(p_name text) returns name language sql stable set search_path = pg_catalog, pg_temp as $$
+  select nspname from pg_extension join pg_namespace n on n.oid = extnamespace
+   where extname = p_name and has_schema_privilege(n.oid, 'USAGE')
+$$;
+comment on function extension_schema(text) is 'Where an extension is installed; null where it is not, or is closed to us';
+
+create function series_profile() returns text language sql stable set search_path = qs, pg_catalog, pg_temp as $$
+  select case
+    when extension_schema('timescaledb') is not null then 'TIMESCALE'
+    when has_table_privilege(to_regclass(extension_schema('pg_partman') || '.part_config'), 'INSERT') then 'PARTMAN'
+    else 'NATIVE' end
+$$;
+comment on function series_profile() is 'The best that this server has to cut tables by time: TIMESCALE, PARTMAN or NATIVE';
+
+-- Makes an empty series of a plain or partitioned table's columns, in a profile. A plain table cannot become
+-- partitioned in place, nor a partitioned one a hypertable: so the profile is chosen where the table is made.
+create function cut_series(p_table text, p_like text, p_including text, p_step text, p_segment_by text, p_profile text)
+returns void language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  ext name;
+  compress boolean := coalesce(current_setting('timescaledb.license', true), '') = 'timescale';
+begin
+  execute format('create table %I (like %I %s) %s', p_table, p_like, p_including,
+                 case when p_profile = 'TIMESCALE' then '' else 'partition by range (ts)' end);
+  if p_profile = 'TIMESCALE' then
+    ext := extension_schema('timescaledb');
+    execute format('select %I.create_hypertable(%L::regclass, ''ts'', chunk_time_interval => %L::interval,
+      create_default_indexes => false)', ext, 'qs.' || p_table, '1 ' || p_step);
+    if compress then
+      execute format('alter table %I set (timescaledb.compress, timescaledb.compress_segmentby = %L,
+        timescaledb.compress_orderby = ''ts desc'')', p_table, p_segment_by);
+      execute format('select %I.add_compression_policy(%L::regclass, %L::interval)', ext, 'qs.' || p_table, '2 ' || p_step);
+    end if;
+  end if;
+  insert into series (table_name, step, profile, segment_by) values (p_table, p_step, p_profile, p_segment_by)
+    on conflict (table_name) do update set profile = excluded.profile, created_at = clock_timestamp();
+  insert into capability (name, value, detail)
+  values ('SERIES:' || p_table, p_profile, case when p_profile = 'TIMESCALE' and not compress
+                                                then 'the Apache build: no compression' end)
+    on conflict (name) do update set value = excluded.value, detail = excluded.detail, recorded_at = clock_timestamp();
+end $$;
+comment on function cut_series(text, text, text, text, text, text) is 'Makes an empty series in a profile, and records it';
+
 -- Turns the shape (a plain table named <table>_shape, with its checks and primary key) into the series.
--- A plain table cannot become partitioned in place, nor a partitioned one a hypertable: so it is made here.
 create function create_series(p_table text, p_step text, p_segment_by text) returns void
 language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
 begin
-  execute format('create table %I (like %I including all) partition by range (ts)', p_table, p_table || '_shape');
+  perform cut_series(p_table, p_table || '_shape', 'including all', p_step, p_segment_by, series_profile());
+  perform register_series(p_table);
   execute format('drop table %I', p_table || '_shape');
-  insert into series (table_name, step, profile, segment_by) values (p_table, p_step, 'NATIVE', p_segment_by);
 end $$;
 comment on function create_series(text, text, text) is 'Makes a series of its shape, in the best profile of this server';
 
+-- pg_partman is told of a table only when its indexes are there: its template takes them over.
+create function register_series(p_table text) returns void
+language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  cut series := (select s from series s where table_name = p_table);
+  ext name := extension_schema('pg_partman');
+  newer boolean := (select extversion ~ '^([5-9]|[0-9]{2})[.]' from pg_extension where extname = 'pg_partman');
+begin
+  if cut.profile <> 'PARTMAN' then
+    return;
+  end if;
+  -- 4.x has words for the steps, 5.x intervals, and each refuses the other's.
+  execute format('select %I.create_parent(p_parent_table => %L, p_control => ''ts'', p_type => %L, p_interval => %L,
+                  p_premake => %s)', ext, 'qs.' || p_table, case when newer then 'range' else 'native' end,
+    case when newer then '1 ' || cut.step
+         else case cut.step when 'day' then 'daily' when 'week' then 'weekly' else 'monthly' end end, cut.ahead);
+end $$;
+comment on function register_series(text) is 'Hands a series over to pg_partman where that is its profile';
+
 -- Partitions follow the data's own time: made when needed, for the past as well.
 create function ensure_partitions(p_table text, p_from timestamptz, p_to timestamptz) returns int
-language plpgsql security definer set search_path = qs, pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = qs, pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare
   cut record;
+  made int;
 begin
   select step, profile into cut from series where table_name = p_table;
   if not found then
     raise exception 'there is no series %', p_table using errcode = 'invalid_parameter_value';
   end if;
-  if cut.profile = 'TIMESCALE' then
-    return 0;  -- chunks are made by the insert
-  end if;
-  return ensure_range_partitions(p_table, cut.step, p_from, p_to);
+  case cut.profile
+    when 'TIMESCALE' then
+      return 0;  -- chunks are made by the insert
+    when 'PARTMAN' then
+      execute format('select %I.create_partition_time(%L, array(select generate_series(date_trunc(%L, $1), $2, %L::interval)))::int',
+        extension_schema('pg_partman'), 'qs.' || p_table, cut.step, '1 ' || cut.step)
+        into made using p_from, p_to;
+      return made;
+    else
+      return ensure_range_partitions(p_table, cut.step, p_from, p_to);
+  end case;
 end $$;
 comment on function ensure_partitions(text, timestamptz, timestamptz)
   is 'Makes the missing partitions of a series from one time to another; returns how many';
+
+-- == another profile for a table that exists (`quantsail db convert`)
+
+-- Sets the table aside as <table>_old and makes an empty one in its place; the rows are moved by the caller, by
+-- ranges and with progress, and finish_conversion brings back what LIKE does not copy. All in one transaction.
+create function begin_conversion(p_table text, p_profile text) returns void
+language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  cut series := (select s from series s where table_name = p_table);
+  item record;
+begin
+  if cut.profile = 'PARTMAN' then
+    execute format('delete from %I.part_config where parent_table = %L', extension_schema('pg_partman'), 'qs.' || p_table);
+  end if;
+  execute format('alter table %I rename to %I', p_table, p_table || '_old');
+  for item in select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
+               where i.indrelid = format('qs.%I', p_table || '_old')::regclass loop
+    execute format('alter index %I rename to %I', item.relname, left(item.relname || '_old', 63));
+  end loop;
+  -- Partition names are wanted again.
+  for item in select c.relname from pg_inherits h join pg_class c on c.oid = h.inhrelid
+               where h.inhparent = format('qs.%I', p_table || '_old')::regclass loop
+    execute format('alter table %I rename to %I', item.relname, left(item.relname || '_old', 63));
+  end loop;
+  perform cut_series(p_table, p_table || '_old', 'including defaults including constraints including comments
+    including storage', cut.step, cut.segment_by, p_profile);
+end $$;
+comment on function begin_conversion(text, text) is 'Sets a series aside and makes an empty one of another profile';
+
+create function finish_conversion(p_table text) returns void
+language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  old regclass := format('qs.%I', p_table || '_old')::regclass;
+  item record;
+begin
+  for item in select conname, contype, pg_get_constraintdef(oid) as def from pg_constraint
+               where conrelid = old and contype in ('p', 'u', 'f') loop
+    execute format('alter table %I add constraint %I %s', p_table, regexp_replace(item.conname, '_old$', ''), item.def);
+  end loop;
+  for item in select c.relname, pg_get_indexdef(i.indexrelid) as def from pg_index i join pg_class c on c.oid = i.indexrelid
+               where i.indrelid = old and not exists (select from pg_constraint where conindid = i.indexrelid) loop
+    execute format('create index %I on %I %s', regexp_replace(item.relname, '_old$', ''), p_table,
+                   substring(item.def from ' (USING .*)$'));
+  end loop;
+  for item in select a.grantee::regrole as role, a.privilege_type as privilege from pg_class c, aclexplode(c.relacl) a
+               where c.oid = old and a.grantee <> c.relowner loop
+    execute format('grant %s on %I to %s', item.privilege, p_table, item.role);
+  end loop;
+  execute format('comment on table %I is %L', p_table, obj_description(old, 'pg_class'));
+  execute format('drop table %s', old);
+  perform register_series(p_table);
+end $$;
+comment on function finish_conversion(text) is 'Gives a converted series its keys, indexes and grants, and drops the old one';
 
 -- == ticks and books
 

@@ -86,6 +86,21 @@ create table wallet_event_analyses (
   embedding real[] check (array_length(embedding, 1) = 768),
   created_at timestamptz not null default clock_timestamp()
 );
+-- 768 numbers as a vector where pgvector is installed, so that the search of similar events may have an index;
+-- `embedding::real[]` reads both.
+do $$
+declare
+  ext name := extension_schema('vector');
+begin
+  if ext is not null then
+    alter table wallet_event_analyses drop constraint wallet_event_analyses_embedding_check;
+    execute format('alter table wallet_event_analyses alter column embedding type %1$I.vector(768)
+                    using embedding::%1$I.vector(768)', ext);
+  end if;
+  insert into capability (name, value, detail) values
+    ('EMBEDDINGS', case when ext is null then 'ARRAY' else 'VECTOR' end,
+     case when ext is null then 'no pgvector: real[], compared one by one' end);
+end $$;
 select describe('wallet_event_analyses', 'What was read into an event on chain', $$
   event_id           | event
   event_ts           | its time, to find its partition
