@@ -208,6 +208,7 @@ class EmbeddedServer:
                 connection.execute(command)
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 return False  # which of the two depends on how close the race was
+        logins.make_extensions(self.dsn(name, SUPERUSER))
         return True
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ Neither login inherits anything: without SET ROLE, and after RESET ROLE, it may 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, LiteralString
 from urllib.parse import quote
 
 from db.pgbin import PORT, ServerStartError, one_line
@@ -56,6 +56,21 @@ end $$
 """
 
 
+#: Extensions that the schema has a use for, where this server has them; only the superuser may install one.
+_EXTENSIONS = """
+do $$
+declare
+  wanted text;
+begin
+  foreach wanted in array array['vector'] loop
+    if exists (select from pg_available_extensions where name = wanted and installed_version is null) then
+      execute format('create extension if not exists %I schema public', wanted);
+    end if;
+  end loop;
+end $$
+"""
+
+
 def uri(socket_dir: Path, database: str, login: Login) -> str:
     """Connection URI over the socket. The port is in it, so that a stray PGPORT in the environment cannot point elsewhere."""
     return f"postgresql://{login}@/{quote(database, safe='')}?host={quote(str(socket_dir), safe='')}&port={PORT}"
@@ -63,10 +78,19 @@ def uri(socket_dir: Path, database: str, login: Login) -> str:
 
 def make(superuser: str) -> None:
     """Make the roles and logins that are missing, by the superuser's URI; hand over its databases. Raises ServerStartError."""
+    _run(superuser, _MAKE, "the server makes no logins")
+
+
+def make_extensions(superuser: str) -> None:
+    """Install in a database what the server has and the schema uses. Repeatable. Raises ServerStartError."""
+    _run(superuser, _EXTENSIONS, "the server cannot install its own extensions")
+
+
+def _run(superuser: str, statement: LiteralString, wrong: str) -> None:
     import psycopg  # only here: a program that talks through asyncpg need not load it
 
     try:
         with psycopg.connect(superuser, autocommit=True, connect_timeout=30) as connection:
-            connection.execute(_MAKE)
+            connection.execute(statement)
     except psycopg.Error as error:
-        raise ServerStartError(f"the server makes no logins ({one_line(str(error))}): set DATABASE_URL") from error
+        raise ServerStartError(f"{wrong} ({one_line(str(error))}): set DATABASE_URL") from error

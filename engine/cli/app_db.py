@@ -116,3 +116,17 @@ def db_upgrade_server(
     from engine.cli import db_upgrade as command
 
     raise typer.Exit(command.upgrade_server(old_bin, dry_run=dry_run, as_json=as_json))
+
+
+@db.command("convert")
+def db_convert(
+    table: Annotated[str, typer.Argument(help="A table, or `embeddings`; none: list them.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="PROFILE", help="Default: the best that this server has.")] = "",
+    ledger: Which = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move a table between native partitions, pg_partman and TimescaleDB, embeddings between arrays and vectors."""
+    from engine.cli import db_convert as command
+
+    raise typer.Exit(command.convert(ledger, table, to, dry_run=dry_run, as_json=as_json))

@@ -76,6 +76,24 @@ create function series_profile() returns text language sql stable set search_pat
 $$;
 comment on function series_profile() is 'The best that this server has to cut tables by time: TIMESCALE, PARTMAN or NATIVE';
 
+create function register_series(p_table text) returns void
+language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  cut series := (select s from series s where table_name = p_table);
+  ext name := extension_schema('pg_partman');
+  newer boolean := (select extversion ~ '^([5-9]|[0-9]{2})[.]' from pg_extension where extname = 'pg_partman');
+begin
+  if cut.profile <> 'PARTMAN' then
+    return;
+  end if;
+  -- 4.x has words for the steps, 5.x intervals, and each refuses the other's.
+  execute format('select %I.create_parent(p_parent_table => %L, p_control => ''ts'', p_type => %L, p_interval => %L,
+                  p_premake => %s)', ext, 'qs.' || p_table, case when newer then 'range' else 'native' end,
+    case when newer then '1 ' || cut.step
+         else case cut.step when 'day' then 'daily' when 'week' then 'weekly' else 'monthly' end end, cut.ahead);
+end $$;
+comment on function register_series(text) is 'Hands a series over to pg_partman where that is its profile';
+
 -- Makes an empty series of a plain or partitioned table's columns, in a profile. A plain table cannot become
 -- partitioned in place, nor a partitioned one a hypertable: so the profile is chosen where the table is made.
 create function cut_series(p_table text, p_like text, p_including text, p_step text, p_segment_by text, p_profile text)
@@ -102,37 +120,24 @@ begin
   values ('SERIES:' || p_table, p_profile, case when p_profile = 'TIMESCALE' and not compress
                                                 then 'the Apache build: no compression' end)
     on conflict (name) do update set value = excluded.value, detail = excluded.detail, recorded_at = clock_timestamp();
+  perform register_series(p_table);
 end $$;
 comment on function cut_series(text, text, text, text, text, text) is 'Makes an empty series in a profile, and records it';
 
 -- Turns the shape (a plain table named <table>_shape, with its checks and primary key) into the series.
 create function create_series(p_table text, p_step text, p_segment_by text) returns void
 language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  item name;
 begin
   perform cut_series(p_table, p_table || '_shape', 'including all', p_step, p_segment_by, series_profile());
-  perform register_series(p_table);
   execute format('drop table %I', p_table || '_shape');
+  for item in select conname from pg_constraint where conrelid = format('qs.%I', p_table)::regclass
+                 and conname like p_table || '\_shape\_%' loop
+    execute format('alter table %I rename constraint %I to %I', p_table, item, replace(item, '_shape_', '_'));
+  end loop;
 end $$;
 comment on function create_series(text, text, text) is 'Makes a series of its shape, in the best profile of this server';
-
--- pg_partman is told of a table only when its indexes are there: its template takes them over.
-create function register_series(p_table text) returns void
-language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
-declare
-  cut series := (select s from series s where table_name = p_table);
-  ext name := extension_schema('pg_partman');
-  newer boolean := (select extversion ~ '^([5-9]|[0-9]{2})[.]' from pg_extension where extname = 'pg_partman');
-begin
-  if cut.profile <> 'PARTMAN' then
-    return;
-  end if;
-  -- 4.x has words for the steps, 5.x intervals, and each refuses the other's.
-  execute format('select %I.create_parent(p_parent_table => %L, p_control => ''ts'', p_type => %L, p_interval => %L,
-                  p_premake => %s)', ext, 'qs.' || p_table, case when newer then 'range' else 'native' end,
-    case when newer then '1 ' || cut.step
-         else case cut.step when 'day' then 'daily' when 'week' then 'weekly' else 'monthly' end end, cut.ahead);
-end $$;
-comment on function register_series(text) is 'Hands a series over to pg_partman where that is its profile';
 
 -- Partitions follow the data's own time: made when needed, for the past as well.
 create function ensure_partitions(p_table text, p_from timestamptz, p_to timestamptz) returns int
@@ -209,7 +214,6 @@ begin
   end loop;
   execute format('comment on table %I is %L', p_table, obj_description(old, 'pg_class'));
   execute format('drop table %s', old);
-  perform register_series(p_table);
 end $$;
 comment on function finish_conversion(text) is 'Gives a converted series its keys, indexes and grants, and drops the old one';
 
