@@ -256,7 +256,6 @@ where s.profile <> 'TIMESCALE' and ready.n < s.ahead and exists (select from qs.
 
 -- name: variant
 select (current_setting('server_version_num')::int / 10000)::text as major, qs.role_profile() as profile,
-  concat_ws(' ', (select string_agg(name || '=' || value, ' ' order by name) from qs.capability where name <> 'ROLES'),
-    (select string_agg(table_name || '=' || profile, ' ' order by table_name) from qs.series where profile <> 'NATIVE'))
+  (select string_agg(name || '=' || value, ' ' order by name) from qs.capability where name <> 'ROLES' and value <> 'NATIVE')
     as capabilities,
   (select value from qs.capability where name = 'ROLES') as profile_then;

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from db import fingerprint
 from db.connect import connect
 from db.writer import lock
 
@@ -84,8 +85,11 @@ async def convert(dsn: str, name: str, to: str = "", progress: Progress | None =
             return item, wanted, 0
         async with conn.transaction():
             if name == EMBEDDINGS:
-                return item, wanted, await _convert_embeddings(conn, wanted)
-            return item, wanted, await _convert_series(conn, name, wanted, progress)
+                rows = await _convert_embeddings(conn, wanted)
+            else:
+                rows = await _convert_series(conn, name, wanted, progress)
+            await fingerprint.record(conn)  # the catalog is another one now, and is meant to be
+        return item, wanted, rows
     finally:
         await conn.close()
 

@@ -56,24 +56,33 @@ async def named_parts(conn: Any) -> tuple[str, Parts]:
 
 
 def measure(server: EmbeddedServer) -> dict[str, Parts]:
-    """The catalog's parts in the full and in the reduced role profile, by variant; leaves nothing on the server."""
-    full, reduced = "measured_full", "measured_reduced"
+    """The catalog's parts in the full and in the reduced role profile, and without extensions, by variant; leaves nothing on
+    the server."""
+    full, reduced, plain = names = ("measured_full", "measured_reduced", "measured_plain")
     with psycopg.connect(server.dsn("postgres", SUPERUSER), autocommit=True) as admin:
         try:
-            for name in (full, reduced):
+            for name in names:
                 server.create_database(name)
+            without_extensions(server.dsn(plain, SUPERUSER))
             admin.execute(f"create role {_PLAIN_LOGIN} login".encode())
             admin.execute(f"alter database {reduced} owner to {_PLAIN_LOGIN}".encode())
             return dict(
                 [
                     asyncio.run(migrated(server.dsn(full, "qs_admin"), named_parts)),
                     asyncio.run(migrated(as_login(server.dsn(reduced), _PLAIN_LOGIN), named_parts)),
+                    asyncio.run(migrated(server.dsn(plain, "qs_admin"), named_parts)),
                 ]
             )
         finally:
-            for name in (full, reduced):
+            for name in names:
                 admin.execute(f"drop database if exists {name} with (force)".encode())
             admin.execute(f"drop role if exists {_PLAIN_LOGIN}".encode())
+
+
+def without_extensions(superuser: str) -> None:
+    """Make a database as one is where the server has nothing but itself."""
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        connection.execute("drop extension if exists vector")
 
 
 def as_login(dsn: str, login: str) -> str:
@@ -133,6 +142,7 @@ def write_page() -> None:
     file = parser.parse_args().write
     with scratch_server(find_binaries()) as server:
         server.create_database("page")
+        without_extensions(server.dsn("page", SUPERUSER))  # the page is about the plain profile
         page = asyncio.run(migrated(server.dsn("page", "qs_admin"), markdown))
     if file is None:
         sys.stdout.write(page)

@@ -110,7 +110,7 @@ select describe('wallet_event_analyses', 'What was read into an event on chain',
   pattern_matched    | pattern by name
   bias_impact        | -1 to 1
   proposed_action    | what would follow
-  embedding          | 768 numbers, for the search of similar events
+  embedding          | 768 numbers, for the search of similar events; vector(768) where pgvector is installed
   created_at         | when it was made
 $$);
 

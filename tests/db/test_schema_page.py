@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.measure import migrated
+from db.measure import migrated, without_extensions
 from db.schema_page import THEMES, _plain, _unwrapped, markdown, read_facts, themes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "schema.md"
@@ -16,6 +16,7 @@ REMEDY = "run `python -m db.schema_page --write docs/schema.md`"
 
 
 async def test_the_page_is_what_the_catalog_says(database: str) -> None:
+    without_extensions(database)
     assert await migrated(database, markdown) == PAGE.read_text(encoding="utf-8"), REMEDY
 
 
