@@ -208,8 +208,12 @@ class EmbeddedServer:
                 connection.execute(command)
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 return False  # which of the two depends on how close the race was
-        logins.make_extensions(self.dsn(name, SUPERUSER))
+        self.extend(name)
         return True
+
+    def extend(self, name: str) -> None:
+        """Install in a database what the schema uses of this server's extensions. Repeatable. Raises ServerStartError."""
+        logins.make_extensions(self.dsn(name, SUPERUSER))
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         import psycopg  # only here: a program that talks through asyncpg need not load it

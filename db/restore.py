@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from migrations import head, known, read_sql
 
 _SERVER = re.compile(r"^;\s+Dumped from database version: (\d+)", re.MULTILINE)
 _SCHEMA = re.compile(r"^\d+; \d+ \d+ SCHEMA - qs (\S+)$", re.MULTILINE)
+#: Extensions are the administrator's: they are in the new database before the dump is, which must not make them again.
+_EXTENSION = re.compile(r"^\d+; \d+ \d+ (?:EXTENSION - |COMMENT - EXTENSION )(\w+).*\n", re.MULTILINE)
 
 
 #: How the names of databases begin that are on their way in or out.
@@ -44,13 +47,15 @@ update qs.capability set value = 'SERVER', recorded_at = clock_timestamp() where
 class Place(NamedTuple):
     """A server on which databases can be made, by a login that may: `maintenance` is the database to do it from.
 
-    `owner` is whom a new database is made for, where that is not the login itself.
+    `owner` is whom a new database is made for, where that is not the login itself; `extend` installs the extensions that the
+    server has in a database (it blocks), where the login itself may not.
     """
 
     dsn: Callable[[str], str]
     maintenance: str
     tools: Tools
     owner: str = ""
+    extend: Callable[[str], None] | None = None
 
 
 class Dump(NamedTuple):
@@ -60,6 +65,11 @@ class Dump(NamedTuple):
     server_major: int
     profile: str
     manifest: Manifest | None
+    listing: str
+
+    @property
+    def extensions(self) -> set[str]:
+        return set(_EXTENSION.findall(self.listing))
 
 
 def database_name(url: str) -> str:
@@ -73,7 +83,7 @@ def database_name(url: str) -> str:
 def place_of(server: EmbeddedServer) -> Place:
     """Our own server, started."""
     dsn = partial(server.dsn, login="qs_admin")
-    return Place(dsn, server.dsn("postgres", SUPERUSER), server.binaries.tool, owner="qs_admin")
+    return Place(dsn, server.dsn("postgres", SUPERUSER), server.binaries.tool, "qs_admin", server.extend)
 
 
 def place_of_url(url: str, tools: Tools) -> Place:
@@ -102,7 +112,7 @@ async def examine(path: Path, tools: Tools, server_major: int) -> Dump:
         )
     if manifest is not None:
         _refuse_newer(manifest.facts)
-    return Dump(path, int(server[1]), "FULL" if schema[1] == "qs_owner" else "REDUCED", manifest)
+    return Dump(path, int(server[1]), "FULL" if schema[1] == "qs_owner" else "REDUCED", manifest, listing)
 
 
 def _checked(path: Path) -> Manifest | None:
@@ -159,7 +169,12 @@ async def load(dump: Dump, place: Place, scratch: str, tick: Callable[[], None] 
             words.append("--role=qs_owner")
         else:
             words += ["--no-owner", "--no-privileges"]
-        await run_client(place.tools("pg_restore"), [*words, str(dump.path)], dsn, tick)
+        await _extend(place, scratch, dump)
+        with tempfile.NamedTemporaryFile("w", prefix="quantsail-restore-", suffix=".list") as wanted:
+            wanted.write(_EXTENSION.sub("", dump.listing))
+            wanted.flush()
+            words.append(f"--use-list={wanted.name}")
+            await run_client(place.tools("pg_restore"), [*words, str(dump.path)], dsn, tick)
         conn = await connect(dsn, "qs_owner", name="quantsail restore", statement_timeout_ms=0)
         try:
             if await conn.fetchval("select to_regprocedure('pg_catalog.uuidv7()') is not null"):
@@ -283,6 +298,24 @@ async def _create(place: Place, name: str) -> None:
         ) from error
     except asyncpg.DiskFullError as error:
         raise BackupError(f"the server has no room for a second database ({error}): make room") from error
+    finally:
+        await conn.close()
+
+
+async def _extend(place: Place, name: str, dump: Dump) -> None:
+    """Give a new database the extensions that a dump needs. Raises BackupError for one that cannot be had."""
+    if place.extend is not None:
+        await asyncio.to_thread(place.extend, name)
+    conn = await _admin(place.dsn(name))
+    try:
+        installed = {row["extname"] for row in await conn.fetch("select extname from pg_extension")}
+        for extension in sorted(dump.extensions - installed):
+            await conn.execute(f"create extension {_quoted(extension)} schema public")
+    except asyncpg.PostgresError as error:
+        raise BackupError(
+            f"the dump needs the extension {extension} ({error}): install it on this server, or copy again after"
+            " `quantsail db convert --to NATIVE` of the tables (--to ARRAY of embeddings)"
+        ) from error
     finally:
         await conn.close()
 
