@@ -75,11 +75,11 @@ def statement(name: str) -> str:
 
 
 def to_parts(rows: Iterable[tuple[str, list[str | None]]]) -> Parts:
-    """Parts by name, from rows of (name, attributes). Raises FingerprintError when a name is there twice."""
+    """Parts by name, from rows of (name, attributes). Raises SchemaChanged when a name is there twice."""
     parts: Parts = {}
     for name, attributes in rows:
         if name in parts:
-            raise FingerprintError(f"two parts of the catalog are called {safe_text(name, NAME_CHARS_MAX)}: rename one")
+            raise SchemaChanged(f"two parts of the catalog are called {_line(name)}: one hides the other, rename it")
         parts[name] = " | ".join(_short(a) for a in attributes if a is not None)
     return parts
 

@@ -162,7 +162,7 @@ async def _compared(database: Any) -> list[tuple[str, str, Exit]]:
             report = await check(conn)
             found.append((name, report.text, Exit.OK if report.ok else Exit.AUDIT))
         except FingerprintError as error:
-            found.append((name, str(error), Exit.DATABASE))
+            found.append((name, str(error), code_of(error)))
         finally:
             await conn.close()
     return found
