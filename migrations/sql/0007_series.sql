@@ -330,7 +330,9 @@ create table daily_performance (
   max_drawdown_pct numeric(18,8),
   total_volume numeric(38,18) not null check (total_volume >= 0),
   total_fees numeric(38,18) not null,
+  equity numeric(38,18),
   detailed_metrics jsonb not null default '{}',
+  event_seq bigint not null,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   primary key (scope_id, date, mode),
@@ -354,10 +356,12 @@ select describe('daily_performance', 'Results per day (UTC) of every bot and por
   worst_trade      | worst result
   avg_holding_time | mean time from opening to closing
   sharpe_ratio     | of the daily returns so far, times the root of 365; none before 30 days
-  max_drawdown_pct | deepest fall of equity below its peak so far, percent
+  max_drawdown_pct | deepest fall of equity below its peak so far, percent; without samples, of balance and results
   total_volume     | value of the day's fills, in quote
   total_fees       | fees of the day's fills
-  detailed_metrics | result per symbol
+  equity           | at the last sample so far; none for a scope without samples, like a bot on a shared account
+  detailed_metrics | result and trades per symbol
+  event_seq        | newest event that the day's figures follow from
   created_at       | when the row was made
   updated_at       | when it was last computed
 $$);
@@ -425,7 +429,8 @@ create table archive_segments (
   rows_count bigint not null check (rows_count >= 0),
   size_bytes bigint not null check (size_bytes >= 0),
   sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'),
-  location text not null,
+  checksums jsonb not null,
+  location text not null check (location <> ''),
   written_at timestamptz not null default clock_timestamp(),
   verified_at timestamptz,
   dropped_at timestamptz,
@@ -436,12 +441,13 @@ create index archive_segments_table on archive_segments (table_name, since);
 select describe('archive_segments', 'What was written to the archive, and what was dropped after it was read back', $$
   id             | UUIDv7
   table_name     | table the rows came from
-  partition_name | partition, where it was a whole one
+  partition_name | partition, or the month of the rows
   since          | time of the first row
   until          | time of the last row
   rows_count     | rows written
   size_bytes     | size of the file
   sha256         | of the file, hex
+  checksums      | values and sum of hashes per column, as column_checksums gives them
   location       | path or address of the file
   written_at     | when it was written
   verified_at    | when it was read back and compared
