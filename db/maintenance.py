@@ -147,6 +147,10 @@ async def _archive(conn: asyncpg.Connection, now: datetime, to: str) -> str:
 
 
 async def _retention(conn: asyncpg.Connection, now: datetime) -> str:
+    # Minutes that nothing follows any more: their bars are closed before they go.
+    for series, cut in await retention.cuts(conn, now):
+        if series == "candles_1m":
+            await conn.execute("select qs.close_rollups($1)", cut)
     items = [item for item in await retention.plan(conn, now) if item.due]
 
     async def drop(item: retention.Item) -> int:

@@ -72,6 +72,15 @@ async def plan(conn: asyncpg.Connection, now: datetime) -> list[Item]:
     return items
 
 
+async def cuts(conn: asyncpg.Connection, now: datetime) -> list[tuple[str, datetime]]:
+    """Series that may lose something at all, each with the end of its last week that may go."""
+    return [
+        (policy["series"], await conn.fetchval("select qs.bar_start('7 days', $1)", policy["cut"]))
+        for policy in await conn.fetch(_POLICIES, now)
+        if policy["series"] is not None and _finite(policy["cut"])
+    ]
+
+
 def _finite(cut: datetime | None) -> bool:
     """asyncpg gives -infinity as the smallest datetime."""
     return cut is not None and cut.year > 1

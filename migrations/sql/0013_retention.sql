@@ -61,7 +61,7 @@ language sql stable set search_path = qs, pg_catalog, pg_temp as $$
   select c.relname::text, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz, pg_total_relation_size(c.oid)
     from pg_inherits i join pg_class c on c.oid = i.inhrelid,
          regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') as b(bounds)
-   where i.inhparent = to_regclass(format('qs.%I', p_table)) and b.bounds is not null
+   where i.inhparent = to_regclass('qs.' || quote_ident(p_table)) and b.bounds is not null
    order by 2
 $$;
 comment on function partitions_of(text) is 'Partitions of a series with their bounds and size, the oldest first';
