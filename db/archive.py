@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from db import parquet
+from db import parquet, segments
+from db.backup import sha256_of
 
 _POLICIES = """
 select p.subject, p.table_name, p.time_column, p.archive, c.class, qs.series_of(p.subject) as series,
@@ -157,16 +158,18 @@ async def write(conn: asyncpg.Connection, unit: Unit, to: str) -> Segment:
         raise ArchiveError(
             f"{unit.table} {unit.name} is not archived: {error.strerror or error}: {error.filename or to}"
         ) from error
-    except parquet.ParquetError as error:
+    except parquet.ExportError as error:
         raise ArchiveError(f"{unit.table} {unit.name} is not archived: {error}") from error
 
 
 async def _write(conn: asyncpg.Connection, unit: Unit, to: str) -> Segment:
     store = _store(to)
-    columns = await parquet.columns_of(conn, unit.table)
+    columns = await parquet.columns_of(conn, f"qs.{unit.table}")
     location = await _free_location(conn, f"{to.rstrip('/')}/{unit.table}/{unit.name}")
     with store.workplace(location) as place:
-        csv, made = place / f"{unit.name}.csv.part", place / f"{unit.name}.parquet.part"
+        made = place / f"{unit.name}.part"
+        for left_over in (made, place / f"{made.name}.rows"):
+            left_over.unlink(missing_ok=True)
         # One snapshot for the rows and for what they are compared with.
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             sums = await _sums(conn, unit)
@@ -174,10 +177,9 @@ async def _write(conn: asyncpg.Connection, unit: Unit, to: str) -> Segment:
                 f'select min("{unit.time_column}") as since, max("{unit.time_column}") as until from qs."{unit.table}"'  # noqa: S608
                 f" where {unit.rows}"
             )
-            await parquet.copy_out(conn, unit.table, unit.rows, csv)
-        await asyncio.to_thread(parquet.write, csv, made, columns)
-        csv.unlink()
-        sha256, size = parquet.file_sha256(made), made.stat().st_size
+            source = f'qs."{unit.table}" where {unit.rows}'
+            written = await parquet.write_rows(conn, source, columns, made, "parquet")
+        sha256, size = written.sha256, written.bytes
         await asyncio.to_thread(store.put, made, location)
     row = (unit.table, unit.name, span["since"] or _EPOCH, span["until"] or _EPOCH, sums["rows"], size, sha256)
     key = await conn.fetchval(_INSERT, *row, msgspec.json.encode(sums).decode(), location)
@@ -199,12 +201,10 @@ async def _free_location(conn: asyncpg.Connection, stem: str) -> str:
     raise ArchiveError(f"{stem} was archived a thousand times; look why it changes")
 
 
-def _compare(
-    path: Path, location: str, sha256: str, columns: tuple[parquet.Column, ...] = (), sums: Any = None
-) -> None:
-    if parquet.file_sha256(path) != sha256:
+def _compare(path: Path, location: str, sha256: str, columns: Sequence[parquet.Column] = (), sums: Any = None) -> None:
+    if sha256_of(path) != sha256:
         raise ArchiveError(f"{location} is not the file that was written: nothing is dropped; archive it again")
-    if columns and (found := parquet.checksums(path, columns)) != sums:
+    if columns and (found := segments.checksums(path, columns)) != sums:
         differ = ", ".join(name for name in sums if found.get(name) != sums[name])
         raise ArchiveError(f"{location} does not hold what the database holds ({differ}): nothing is dropped")
 
@@ -223,7 +223,7 @@ async def check_before_drop(conn: asyncpg.Connection, table: str, name: str) -> 
         ) from error
 
 
-async def segments(conn: asyncpg.Connection) -> list[dict[str, Any]]:
+async def listed(conn: asyncpg.Connection) -> list[dict[str, Any]]:
     """Every segment, as in archive_segments."""
     return [dict(row) for row in await conn.fetch(_LIST)]
 
@@ -245,17 +245,17 @@ async def restore(conn: asyncpg.Connection, segment: str) -> int:
         raise ArchiveError(
             f"the next job would drop it again: quantsail db retention --hold '{found['subject']}' --reason TEXT first"
         )
-    columns = await parquet.columns_of(conn, found["table_name"])
+    columns = await parquet.columns_of(conn, f"qs.{found['table_name']}")
     with _store(found["location"]).fetched(found["location"]) as path, tempfile.TemporaryDirectory() as folder:
         await asyncio.to_thread(
             _compare, path, found["location"], found["sha256"], columns, msgspec.json.decode(found["checksums"])
         )
         csv = Path(folder) / "rows.csv"
-        await asyncio.to_thread(parquet.read, path, csv, columns)
+        await asyncio.to_thread(segments.to_csv, path, csv, columns)
         return await _copy_back(conn, found, csv, columns)
 
 
-async def _copy_back(conn: asyncpg.Connection, found: Any, csv: Path, columns: tuple[parquet.Column, ...]) -> int:
+async def _copy_back(conn: asyncpg.Connection, found: Any, csv: Path, columns: Sequence[parquet.Column]) -> int:
     table, time = found["table_name"], found["time_column"]
     async with conn.transaction():
         await conn.execute("select qs.ensure_partitions($1, $2, $3)", found["series"], found["since"], found["until"])
@@ -266,7 +266,7 @@ async def _copy_back(conn: asyncpg.Connection, found: Any, csv: Path, columns: t
         )
         if there:
             raise ArchiveError(f"{there} rows of that time are in {table}: a segment only goes where there is nothing")
-        await parquet.copy_in(conn, table, csv, columns)
+        await segments.copy_in(conn, table, csv, columns)
         return int(found["rows_count"])
 
 

@@ -133,14 +133,22 @@ async def _copy_out(
         options |= {"header": True}
     else:
         options |= {"null": "\\N", "force_quote": True}
+    failed: list[OSError] = []
     with path.open("xb") as file:
 
         async def sink(data: bytes) -> None:
-            file.write(data)
+            # Raised in here, an error would cost the connection: it is told when the rest has gone by.
+            try:
+                if not failed:
+                    file.write(data)
+            except OSError as error:
+                failed.append(error)
             if rows_written is not None:
                 rows_written(file.tell())
 
         status = await conn.copy_from_query(query, output=sink, **options)
+    if failed:
+        raise failed[0]
     return int(status.split()[-1])
 
 

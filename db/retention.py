@@ -17,6 +17,8 @@ from db import archive
 from db.audit import AuditEntry, append
 from engine.core.types import uuid7
 
+#: What `apply` raises when something stands against it; the database is as it was.
+REFUSALS = (archive.ArchiveError, asyncpg.PostgresError)
 _BATCH_ROWS = 20_000
 _POLICIES = """
 select p.subject, p.table_name, p.time_column, p.keep, p.archive, c.class, qs.series_of(p.subject) as series,

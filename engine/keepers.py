@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from db import candles, commands, ticks
 from db.connect import BROKEN, ConnectError, connect
-from engine import status
+from engine import paths, status
 from engine.core.inputs import Candle, Quote
 from engine.core.types import TradingState, Verb
 from engine.ports import JournalFenced
@@ -27,6 +28,9 @@ PUBLISH_S = 0.25
 LATCH_POLL_S = 0.2
 HEARTBEAT_S = 5.0
 INBOX_S = 0.5
+#: After the start, so that maintenance never slows it down; and then again and again.
+MAINTAIN_FIRST_S = 5.0
+MAINTAIN_S = 3600.0
 MARKET_S = 5.0
 
 
@@ -44,6 +48,7 @@ class Keepers:
             ("heartbeat", self._heartbeat()),
             ("inbox", self._inbox()),
             ("market store", self._market()),
+            ("maintenance", self._maintain()),
         ):
             task = asyncio.create_task(work, name=name)
             task.add_done_callback(self._ended)
@@ -145,3 +150,19 @@ class Keepers:
                     await conn.close()
             except (ConnectError, *BROKEN) as error:
                 log.warning("market.not_stored", count=len(taken), reason=str(error))
+
+    async def _maintain(self) -> None:
+        """Partitions, longer bars, results per day, archive and retention: hourly, and never the engine's concern."""
+        from db.maintenance import default_archive, maintain
+
+        await asyncio.sleep(MAINTAIN_FIRST_S)
+        archive_to = default_archive(paths.data_home(), self._session.ledger_name)
+        while True:
+            try:
+                report = await maintain(self._session.dsn, now=datetime.now(UTC), archive_to=archive_to)
+            except Exception as error:  # whatever it is: a keeper that fails halts the engine, and this is no reason to
+                log.warning("maintenance.failed", step="all", reason=" ".join(str(error).split()))
+            else:
+                for step in report.failed:
+                    log.warning("maintenance.failed", step=step.name, reason=step.said)
+            await asyncio.sleep(MAINTAIN_S)

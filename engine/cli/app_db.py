@@ -130,3 +130,42 @@ def db_convert(
     from engine.cli import db_convert as command
 
     raise typer.Exit(command.convert(ledger, table, to, dry_run=dry_run, as_json=as_json))
+@db.command("retention")
+def db_retention(
+    ledger: Which = "",
+    apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Drop what the policies let go.")] = False,
+    hold: Annotated[str, typer.Option("--hold", metavar="SUBJECT", help="Keep all of a policy until released.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is held; for --hold.")] = "",
+    release: Annotated[str, typer.Option("--release", metavar="SUBJECT", help="End a hold.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what retention would drop, and what is kept and why; --apply drops it."""
+    from engine.cli import db_retention as command
+
+    raise typer.Exit(command.retention(ledger, apply=apply, hold=hold, reason=reason, release=release, as_json=as_json))
+
+
+@db.command("archive")
+def db_archive(
+    ledger: Which = "",
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="Folder, or an address like s3://bucket/path.")] = "",
+    only: Annotated[str, typer.Option("--table", metavar="T", help="This table, whatever its policy says.")] = "",
+    before: Annotated[str, typer.Option("--before", metavar="TIME", help="Rows before it; for --table.")] = "",
+    apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Write the segments and read them back.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="Only list the segments that are there.")] = False,
+    restore: Annotated[str, typer.Option("--restore", metavar="ID", help="Bring the rows of a segment back.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what is due for the archive; --apply writes Parquet files, read back and compared."""
+    from engine.cli import db_retention as command
+
+    options = {"to": to, "only": only, "before": before, "restore": restore}
+    raise typer.Exit(command.archive(ledger, **options, apply=apply, show_list=show_list, as_json=as_json))
+
+
+@db.command("maintain")
+def db_maintain(ledger: Which = "", as_json: AsJson = False) -> None:
+    """Do at once what the engine does hourly: partitions, longer bars, results per day, archive, retention."""
+    from engine.cli import db_retention as command
+
+    raise typer.Exit(command.maintain(ledger, as_json=as_json))

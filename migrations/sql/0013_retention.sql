@@ -137,9 +137,10 @@ begin
                   attname, attname,
                   format(case atttypid when 'timestamptz'::regtype then '(extract(epoch from %I) * 1000000)::bigint::text'
                                        when 'bytea'::regtype then 'encode(%I, ''hex'')'
-                                       when 'inet'::regtype then 'case when %1$I is not null then format(''%%s'', %1$I) end'
-                                       else '%I::text' end, attname)), ', ' order by attnum)
-    into parts from pg_attribute
+                                       else case when typelem <> 0 and typlen = -1 then 'to_jsonb(%I)::text'
+                                                 else '%I::text' end
+                         end, attname)), ', ' order by attnum)
+    into parts from pg_attribute join pg_type t on t.oid = atttypid
    where attrelid = format('qs.%I', p_table)::regclass and attnum > 0 and not attisdropped;
   execute format('select jsonb_build_object(''rows'', count(*)) || jsonb_build_object(%s) from %I where %s',
                  parts, p_table, p_where) into found_sums;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -246,13 +247,15 @@ async def test_an_archive_that_cannot_be_written_drops_nothing_and_says_so(
     report = await maintain(database, now=NOW, archive_to=str(blocked))
     assert [step.name for step in report.failed] == ["archive"] and "\n" not in report.failed[0].said
     assert await conn.fetchval("select count(*) from ticks") == 500
-    if Path("/dev/full").exists():  # a disk that is full, without filling one
-        (unit,) = await archive.due(conn, NOW)
-        place = tmp_path / "full" / "ticks"
-        place.mkdir(parents=True)
-        (place / f"{unit.name}.csv.part").symlink_to("/dev/full")
-        with pytest.raises(archive.ArchiveError, match="No space left"):
+    (unit,) = await archive.due(conn, NOW)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))  # as full as a disk can be
+    try:
+        with pytest.raises(archive.ArchiveError, match="is not archived"):
             await archive.write(conn, unit, str(tmp_path / "full"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await archive.listed(conn) == []  # and the connection lives
 
 
 async def test_any_address_of_fsspec_will_do(conn: Any, database: str) -> None:
@@ -339,6 +342,6 @@ async def test_a_job_that_is_killed_anywhere_loses_nothing(
         await asyncio.sleep(0.1)
     assert not report.failed, report.failed
     assert await conn.fetchval("select count(*) from ticks") == 0
-    for segment in await archive.segments(conn):
+    for segment in await archive.listed(conn):
         if segment["verified_at"] is not None:
             await archive.check_before_drop(conn, "ticks", segment["partition_name"])
