@@ -179,7 +179,8 @@ where r.rolname in ('qs_owner', 'qs_engine', 'qs_app', 'qs_view')
   select t.tgrelid, t.tgname, t.tgfoid, t.tgtype, t.tgenabled,
     case t.tgenabled when 'O' then 'enabled' when 'A' then 'enabled ALWAYS' when 'R' then 'enabled REPLICA'
       else 'disabled' end as state
-  from pg_trigger t where not t.tgisinternal
+  -- One that sees the rows of a statement fires on the table that the statement names: partitions have none.
+  from pg_trigger t where not t.tgisinternal and t.tgnewtable is null and t.tgoldtable is null
 )
 select format('partition %s of %s: %s', p.relname, p.parent, said.what) from part p, lateral (
   select format('trigger %s is gone', g.tgname) as what from guard g where g.tgrelid = p.inhparent and not exists (
