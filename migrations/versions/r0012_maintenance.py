@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrations.run import no_way_down, run_sql
 
 revision = "0012"
-down_revision: str | None = "0010"
+down_revision: str | None = "0011"
 branch_labels = None
 depends_on = None
 
