@@ -130,6 +130,8 @@ def db_convert(
     from engine.cli import db_convert as command
 
     raise typer.Exit(command.convert(ledger, table, to, dry_run=dry_run, as_json=as_json))
+
+
 @db.command("retention")
 def db_retention(
     ledger: Which = "",

@@ -26,7 +26,7 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function bar_start(interval, timestamptz) is 'Open time of the bar of that length that a moment is in';
 
--- On the parent, and on candles_1m for whoever writes there: a statement fires those of the table it names.
+-- A statement fires the triggers of the table that it names, and everybody names the parent.
 create function note_rollup() returns trigger language plpgsql security definer
   set search_path = qs, pg_catalog, pg_temp as $$
 begin
@@ -36,14 +36,10 @@ begin
 end $$;
 comment on function note_rollup() is 'Trigger: which one-minute bars came or changed, one row per statement and symbol';
 
-do $$ declare name text; event text; begin
-  foreach name in array array['candles', 'candles_1m'] loop
-    foreach event in array array['insert', 'update'] loop
-      execute format('create trigger note_rollup_%s after %1$s on %I referencing new table as changed
-                      for each statement execute function note_rollup()', event, name);
-    end loop;
-  end loop;
-end $$;
+create trigger note_rollup_insert after insert on candles referencing new table as changed
+  for each statement execute function note_rollup();
+create trigger note_rollup_update after update on candles referencing new table as changed
+  for each statement execute function note_rollup();
 
 -- The statement that makes the bars of one symbol from one time to another: five minutes from one, fifteen from
 -- five, and so on, each from the one before it, which divides it: reading every minute seven times would take seven

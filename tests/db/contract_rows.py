@@ -51,6 +51,7 @@ LATER = {
     "rollup_watermarks": "the roll-up job",
     "daily_performance": "the daily job",
     "archive_segments": "the archive job",
+    "dropped_partitions": "the retention job",
 }
 
 
