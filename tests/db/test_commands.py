@@ -10,6 +10,7 @@ import pytest
 
 from db import commands
 from db.connect import connect
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -75,10 +76,10 @@ async def test_asking_and_answering_notify(migrated: str, conn: asyncpg.Connecti
     for channel in (commands.ASKED, commands.ANSWERED):
         await listener.add_listener(channel, lambda _c, _p, name, payload: heard.put_nowait((name, payload)))
     command_id = await commands.put(conn, "PAUSE", "ann")
-    assert await asyncio.wait_for(heard.get(), 30) == (commands.ASKED, command_id)
+    assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (commands.ASKED, command_id)
     await commands.take(conn)
     await commands.finish(conn, command_id, done=True, result={})
-    assert await asyncio.wait_for(heard.get(), 30) == (commands.ANSWERED, command_id)
+    assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (commands.ANSWERED, command_id)
     await listener.close()
 
 

@@ -280,7 +280,7 @@ async def test_an_append_notifies_with_its_last_seq(dsn: str, engine: Any) -> No
     other = await connect(dsn)
     try:
         await (await Writer.begin(other)).append(3)
-        assert await asyncio.wait_for(heard.get(), 30) == "3"
+        assert await asyncio.wait_for(heard.get(), PATIENCE_S) == "3"
     finally:
         await other.close()
 
@@ -308,7 +308,7 @@ async def test_commands_wake_the_engine_and_go_forward_only(dsn: str, engine: An
     app = await connect(dsn, "qs_app")
     try:
         await insert(app, "commands", id=command, verb="HALT", actor="me", reason="enough")
-        assert await asyncio.wait_for(heard.get(), 30) == ("qs_commands", str(command))
+        assert await asyncio.wait_for(heard.get(), PATIENCE_S) == ("qs_commands", str(command))
         await insert_refused(app, UNIQUE, "commands", id=command, verb="HALT", actor="me")
         await insert_refused(app, CHECK, "commands", id=new_id(), verb="BUY", actor="me")
         await insert_refused(
@@ -322,7 +322,7 @@ async def test_commands_wake_the_engine_and_go_forward_only(dsn: str, engine: An
     await engine.execute("update commands set status = 'TAKEN', taken_at = now()")
     await refused(engine, APPEND, "update commands set status = 'PENDING', taken_at = null")
     await engine.execute("update commands set status = 'DONE', done_at = now(), result = '{}'")
-    assert await asyncio.wait_for(heard.get(), 30) == ("qs_commands_done", str(command))
+    assert await asyncio.wait_for(heard.get(), PATIENCE_S) == ("qs_commands_done", str(command))
     await refused(engine, APPEND, "update commands set result = null")
 
 

@@ -16,6 +16,7 @@ from db import alerts, backtests, books, instruments, outbox, readings, reports,
 from db.connect import connect
 from db.records import RecordRefused
 from tests.core.worlds import BTC, START
+from tests.patience import PATIENCE_S
 
 D = Decimal
 LATE = 4_000_000_000_000_000
@@ -55,7 +56,7 @@ async def test_four_workers_deliver_each_notice_once_and_none_is_lost_with_a_dea
         finally:
             await own.close()
 
-    await asyncio.wait_for(asyncio.gather(*(work(f"w{n}") for n in range(4))), 60)
+    await asyncio.wait_for(asyncio.gather(*(work(f"w{n}") for n in range(4))), PATIENCE_S)
     assert delivered == Counter(dict.fromkeys(range(1, 121), 1)) and len(taken) == 10
     assert await conn.fetchval("select count(*) from qs.outbox where status = 'COMPLETED'") == 120
     assert await conn.fetchval("select min(retry_count) from qs.outbox where id = any ($1)", [n.id for n in taken]) == 1
