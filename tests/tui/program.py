@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from db.embedded import EmbeddedServer, default_server
 from engine import status
 from tests.patience import PATIENCE_S
 from tests.tui.terminal import Terminal
@@ -59,6 +60,10 @@ class Program:
             "TERM": "xterm-256color",
             "PYTHONFAULTHANDLER": "1",
         }
+
+    def server(self) -> EmbeddedServer:
+        """The server of this installation: kept by `with` over several commands, or each would start and stop it."""
+        return default_server(self.home / "data" / "quantsail")
 
     def argv(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "engine.cli.main", *map(str, words)]

@@ -37,8 +37,9 @@ def replay(program: Program, *more: str) -> list[str]:
 
 @pytest.mark.parametrize(("cols", "rows"), [(80, 24), (200, 50)])
 def test_the_kill_key_stops_and_a_restart_stays_stopped(program: Program, cols: int, rows: int) -> None:
-    program.run("run", "--headless", *replay(program, "--max-candles", "30"))
-    program.use_config(EAGER, LEDGER)
+    with program.server():
+        program.run("run", "--headless", *replay(program, "--max-candles", "30"))
+        program.use_config(EAGER, LEDGER)
     with Terminal(cols, rows) as terminal:
         program.cockpit(terminal, *replay(program, "--speed", "12"))  # five seconds a bar: entries rest for long enough
         terminal.wait_for("ACTIVE")
@@ -136,8 +137,9 @@ def test_kill_minus_nine_in_the_cockpit_changes_nothing(tmp_path: Path) -> None:
         home.mkdir()
         program = Program(home)
         write_candles(home / "test_BTCUSDT_1m.csv", 1_500)
-        program.run("run", "--headless", *replay(program, "--seed", "3", "--max-candles", "30"))
-        program.use_config(EAGER, LEDGER)
+        with program.server():
+            program.run("run", "--headless", *replay(program, "--seed", "3", "--max-candles", "30"))
+            program.use_config(EAGER, LEDGER)
         return program
 
     whole = prepared(tmp_path / "whole")
