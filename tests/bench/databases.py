@@ -26,6 +26,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from db import fingerprint, maintenance
 from db.connect import connect
 from db.embedded import EmbeddedServer
 from db.journal import HostFacts, PgJournal
@@ -40,6 +41,11 @@ from engine.core.types import Mode, uuid7
 T0 = 1_735_689_600_000_000  # 2025-01-01T00:00:00Z
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BATCH_ROWS = 5_000
+#: What a reader would write who needs the minutes once.
+PLAIN_MINUTES = """
+select symbol, date_trunc('minute', ts) as minute, (array_agg(last_price order by ts))[1], max(last_price), min(last_price),
+  (array_agg(last_price order by ts desc))[1], sum(last_volume) from qs.ticks group by 1, 2
+"""
 FREE_SEQ = 1_000_000  # behind every event of a measurement, in the same partition
 Pair = tuple[str, Event]
 
@@ -245,6 +251,43 @@ async def reads(events: int = 100_000) -> dict[str, float]:
     return {"newest_200_ms": statistics.median(newest), "cursor_10000_ms": statistics.median(cursor)}
 
 
+async def rollup(count: int = 1_500_000) -> dict[str, float]:
+    """Fifteen days of ticks into minutes, and those into every longer bar, beside the plain aggregate of the minutes alone."""
+    async with fresh() as (dsn, _, _):
+        conn = await connect(dsn, statement_timeout_ms=0)
+        writer = TickWriter(conn)
+        rows: list[TickRow] = []
+        for row in quotes(count, 15 * 86_400_000_000 // count):
+            rows.append(row)
+            if len(rows) == 50_000:
+                await writer.write(rows)
+                rows.clear()
+        await writer.write(rows)
+        since, until = at(T0), at(T0 + 15 * 86_400_000_000)
+        begun = time.perf_counter()
+        await conn.execute("select qs.rollup_ticks($1, $2)", since, until)
+        minutes = time.perf_counter()
+        await maintenance.rollup(conn, until)
+        longer = time.perf_counter()
+        await conn.fetch(PLAIN_MINUTES)
+        plain = time.perf_counter() - longer
+        bars = await conn.fetchval("select count(*) from qs.candles")
+        await conn.close()
+    return {"minutes_s": minutes - begun, "longer_s": longer - minutes, "plain_s": plain, "bars": bars}
+
+
+async def fingerprints() -> dict[str, float]:
+    async with fresh() as (dsn, _, _):
+        conn = await connect(dsn)
+        spent = []
+        for _ in range(21):
+            begun = time.perf_counter()
+            parts = await fingerprint.snapshot(conn)
+            spent.append((time.perf_counter() - begun) * 1e3)
+        await conn.close()
+    return {"snapshot_ms": statistics.median(spent), "parts": len(parts)}
+
+
 async def long(events: int) -> dict[str, Any]:
     """A journal that outgrows a partition; the figures of its writing, and of the start that reads it."""
     async with fresh() as (dsn, _, home):
@@ -271,6 +314,8 @@ JOBS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
     "ticks": ticks,
     "producers": producers,
     "reads": reads,
+    "rollup": rollup,
+    "fingerprint": fingerprints,
     "long": long,
 }
 

@@ -73,6 +73,27 @@ SECTIONS = (
         ),
     ),
     Section(
+        "Database (raw COPY: the same rows into the same table through the same driver, in the same process)",
+        (
+            F("tick_rows", "ticks stored, conversion included: rows", "/s"),
+            F("tick_raw", "raw COPY of prepared tuples: rows", "/s"),
+            F("tick_ratio", "ticks against raw COPY", "x", 2, 0.8, at_least=True),
+            F("journal_1", "journal, 1 producing task: events", "/s"),
+            F("journal_8", "journal, 8 producing tasks: events", "/s"),
+            F("journal_128", "journal, 128 producing tasks: events", "/s"),
+            F("journal_1_ratio", "1 task against raw COPY (which makes one commit of all)", "x", 3),
+            F("journal_8_ratio", "8 tasks against raw COPY", "x", 3),
+            F("journal_128_ratio", "128 tasks against raw COPY", "x", 3),
+            F("journal_lost", "events that a reader with a cursor lost, all of them together", "events", 0, 0),
+            F("newest_200", "the newest 200 events of 100,000", "ms", 1),
+            F("cursor_10000", "10,000 events by cursor", "ms", 1),
+            F("rollup_minutes", "1.5 million ticks into one-minute bars", "s", 2),
+            F("rollup_plain", "a plain GROUP BY of the same, kept nowhere", "s", 2),
+            F("rollup_longer", "those minutes into 5m, 15m, 30m, 1h, 4h, 1d, 1w", "s", 2),
+            F("fingerprint", "the catalog's fingerprint", "ms", 1),
+        ),
+    ),
+    Section(
         "Commands, from a cold shell",
         (
             F("halt", "quantsail halt", "ms", 0, 500),

@@ -42,6 +42,7 @@ PARTS: dict[str, Part] = {
     "charts": lambda book, folder: shell.charts(book),
     "server": lambda book, folder: shell.server(book),
     "journal": lambda book, folder: shell.journal(book),
+    "database": lambda book, folder: shell.database(book),
     "core": lambda book, folder: shell.core(book),
     "headless": shell.headless,
 }

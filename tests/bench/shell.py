@@ -67,9 +67,30 @@ def headless(book: Book, folder: Path) -> None:
     )
 
 
-def job(name: str, *arguments: str) -> dict[str, float]:
-    _, out = timed([sys.executable, "-m", "tests.bench.jobs", name, *arguments])
+def job(name: str, *arguments: str, module: str = "jobs") -> dict[str, float]:
+    _, out = timed([sys.executable, "-m", f"tests.bench.{module}", name, *arguments])
     return dict(json.loads(out))
+
+
+def database(book: Book) -> None:
+    """Each job on a server of its own."""
+    ticks = job("ticks", module="databases")
+    book.add("tick_rows", ticks["rows"])
+    book.add("tick_raw", ticks["raw"])
+    book.add("tick_ratio", ticks["ratio"])
+    for tasks in (1, 8, 128):
+        found = job("producers", str(tasks), module="databases")
+        book.add(f"journal_{tasks}", found["events"])
+        book.add(f"journal_{tasks}_ratio", found["ratio"])
+        book.add("journal_lost", found["lost"])
+    reads = job("reads", module="databases")
+    book.add("newest_200", reads["newest_200_ms"])
+    book.add("cursor_10000", reads["cursor_10000_ms"])
+    rollup = job("rollup", module="databases")
+    book.add("rollup_minutes", rollup["minutes_s"])
+    book.add("rollup_longer", rollup["longer_s"])
+    book.add("rollup_plain", rollup["plain_s"])
+    book.add("fingerprint", job("fingerprint", module="databases")["snapshot_ms"])
 
 
 def core(book: Book) -> None:
