@@ -34,7 +34,7 @@ async def _survey(database: Database, ledger: str) -> dict[str, Any]:
     from db.connect import connect
     from db.convert import survey
 
-    conn = await connect(await database.locate(ledger), "qs_owner", name="quantsail convert")
+    conn = await connect(await database.locate(ledger, "qs_admin"), "qs_owner", name="quantsail convert")
     try:
         return {"ledger": ledger, "tables": [msgspec.structs.asdict(item) for item in await survey(conn)]}
     finally:
@@ -44,7 +44,7 @@ async def _survey(database: Database, ledger: str) -> dict[str, Any]:
 async def _convert(database: Database, ledger: str, name: str, to: str, dry_run: bool) -> dict[str, Any]:
     from db.convert import convert, plan
 
-    dsn = await database.locate(ledger)
+    dsn = await database.locate(ledger, "qs_admin")
     if dry_run:
         item, wanted, rows = await plan(dsn, name, to)
     else:
