@@ -15,7 +15,9 @@ import msgspec
 
 from db import fingerprint
 from db.connect import connect
+from db.contracts import SCHEMAS
 from db.writer import lock
+from migrations import contract_files, read_sql
 
 EMBEDDINGS = "embeddings"
 #: Series that are made one way on every server, and why.
@@ -84,10 +86,13 @@ async def convert(dsn: str, name: str, to: str = "", progress: Progress | None =
         if item.now == wanted:
             return item, wanted, 0
         async with conn.transaction():
+            await _drop_contract_views(conn)
             if name == EMBEDDINGS:
                 rows = await _convert_embeddings(conn, wanted)
             else:
                 rows = await _convert_series(conn, name, wanted, progress)
+            for file in contract_files():
+                await conn.execute(read_sql(file))
             await fingerprint.record(conn)  # the catalog is another one now, and is meant to be
         return item, wanted, rows
     finally:
@@ -125,6 +130,16 @@ async def _refuse(conn: Any, item: Convertible, wanted: str) -> None:
             f"{extension} is not installed in this database, or closed to qs_owner: let an administrator run"
             f" CREATE EXTENSION {extension} and grant qs_owner the use of it"
         )
+
+
+async def _drop_contract_views(conn: Any) -> None:
+    """A view holds on to its tables, whatever they are called by now: all of them are made anew afterwards."""
+    views = await conn.fetchval(
+        "select string_agg(format('%I.%I', schemaname, viewname), ', ') from pg_views where schemaname = any ($1)",
+        list(SCHEMAS),
+    )
+    if views:
+        await conn.execute(f"drop view {views}")
 
 
 async def _convert_series(conn: Any, name: str, wanted: str, progress: Progress | None) -> int:

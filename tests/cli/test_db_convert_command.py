@@ -49,4 +49,4 @@ def test_a_running_engine_is_not_disturbed(desk: Desk) -> None:
     ledger = desk.copy("convert_running")
     desk.start(ledger, "--speed", "1")
     done = desk.run("db", "convert", "ticks", "--ledger", ledger)
-    assert done.code == Exit.LEDGER and "quantsail stop" in done.err
+    assert done.code == Exit.LEDGER and "already runs on this ledger" in done.err
