@@ -149,5 +149,6 @@ begin
     on exchange_credentials to qs_app, qs_view;
   grant select (id, user_id, name, db_type, host, port, database, username, ssl_config, status, last_tested_at,
     last_test_result, created_at, updated_at, deleted_at) on database_configs to qs_engine, qs_app, qs_view;
-  grant select on audit_logs to qs_app, qs_view;
+  grant select (seq, id, ts, user_id, action, resource_type, resource_id, old_values, new_values, ip_address, user_agent,
+    trace_id, metadata) on audit_logs to qs_app, qs_view;
 end $$;

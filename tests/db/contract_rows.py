@@ -29,6 +29,7 @@ from db import (
     readings,
     reports,
     strategies,
+    ticks,
     users,
     wallets,
 )
@@ -46,7 +47,6 @@ from tests.db.secrets import as_user
 D = Decimal
 MARKET = structs.replace(BTC, max_quantity=D(9000), source="bundled")
 LATER = {
-    "ticks": "db/ticks.py",
     "rollup_queue": "the roll-up's trigger; a run of the job empties it",
     "rollup_watermarks": "the roll-up job",
     "daily_performance": "the daily job",
@@ -137,6 +137,11 @@ async def _market(conn: Any) -> None:
         for n in range(1, 121)
     ]  # fmt: skip
     await candles.store(conn, bars, "test")
+    tick = ticks.TickRow(
+        exchange="test", symbol="BTC/USDT", ts=START, received_ts=START + 1_000, bid=100.0, ask=100.05, last_price=100.0,
+        last_volume=0.5, source="test",
+    )  # fmt: skip
+    await ticks.TickWriter(conn).write([tick])
 
 
 async def _queue_and_audit(conn: Any, user: str) -> None:
@@ -168,11 +173,21 @@ async def _secrets(dsn: str, user: str) -> None:
     )
     await credentials.record_test(app, row, keys, ok=True, message="fine", actor="test")
     await credentials.reveal(engine, vault, row, actor="test")
+    gone = await users.create(engine, "gone@example.org", actor="test")
+    await users.delete(engine, gone, actor="test")
+    for label, end in (("leaked", credentials.revoke), ("mistyped", credentials.delete)):
+        other = await credentials.add(
+            app, vault, keys, user_id=user, actor="test", exchange="binance", label=label, permissions=("READ",)
+        )
+        await credentials.record_test(app, other, keys, ok=False, message="not allowed from here", actor="test")
+        await end(app, other, user_id=user, actor="test")
     new = database_configs.NewDatabase(
         name="elsewhere", db_type="POSTGRESQL", host="127.0.0.1", port=1, database="d", username="u", password="p"
     )
     await database_configs.add(app, vault, new, user_id=user, actor="test")
     await database_configs.test(app, vault, "elsewhere", user_id=user, actor="test")
+    await database_configs.add(app, vault, structs.replace(new, name="old"), user_id=user, actor="test")
+    await database_configs.remove(app, "old", user_id=user, actor="test")
     await app.close()
     await engine.close()
 
@@ -210,6 +225,8 @@ async def _strategies(conn: Any, user: str) -> None:
     )  # fmt: skip
     await strategies.revise(conn, strategy, entry_rules=[{"op": "gte"}], exit_rules=[], version_label="1.1.0")
     await strategies.set_status(conn, strategy, "ACTIVE", START)
+    dropped = await strategies.draft(conn, user_id=user, name="No good", entry_rules=[], exit_rules=[])
+    await strategies.remove(conn, dropped, START)
     bot = await conn.fetchval("select id::text from qs.bots order by name limit 1")
     backtest = await backtests.start(
         conn, user_id=user, strategy_id=strategy, bot_id=bot, symbol="BTC/USDT", timeframe="1h",
@@ -268,6 +285,7 @@ async def _wallets(conn: Any) -> None:
         narrative="buys the dip", pattern="dip", bias_impact=D("0.2"), proposed_action={"side": "BUY"},
         embedding=[0.5] * readings.EMBEDDING_SIZE,
     )  # fmt: skip
+    await readings.bias(conn, asset="BTC", timeframe="4h", ts=START, value=D("-0.1"))
     await readings.bias(
         conn, asset="ETH", timeframe="4h", ts=START, value=D("0.3"), components={"whale": "0.3"}, confidence=D("0.5")
     )

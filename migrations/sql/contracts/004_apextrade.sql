@@ -203,7 +203,9 @@ select qs.contract('apextrade.api_keys', 'Keys of exchange accounts, without wha
                        ... | exchange_credentials.permissions in lower case
   is_valid             | boolean       | exchange_credentials.status = 'ACTIVE' | exchange_credentials.status
   last_validated_at    | timestamptz   | exchange_credentials.last_tested_at
-  validation_error     | text          | exchange_credentials.last_test_result ->> 'error'
+  validation_error     | text          | case when exchange_credentials.last_test_result ->> 'ok' = 'false'
+                       ... then exchange_credentials.last_test_result ->> 'message' end
+                       ... | exchange_credentials.last_test_result: its message, unless it was ok
   last_used_at         | timestamptz   | exchange_credentials.last_used_at
   request_count        | integer!      | exchange_credentials.request_count
   created_at           | timestamptz   | exchange_credentials.created_at
