@@ -24,7 +24,7 @@ from db.migrate import migrate
 from tests.db.schema_rows import USER, insert, people, position
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-OLD = (NOW - timedelta(days=60)).replace(hour=12)
+OLD = (NOW - timedelta(days=60)).replace(hour=12, minute=0, second=0)
 ROOT = Path(__file__).resolve().parents[2]
 
 
