@@ -35,7 +35,7 @@ async def _backup(database: Database, name: str, to: Path | None, keep: int, ver
     if verify:
         dump = await restore.examine(copy.path, place.tools, await restore.server_major(dsn))
         scratch = restore.scratch_name(f"{name} verify")
-        with Progress(f"{name}: restoring it to compare", "s") as waited:
+        with Progress(f"{name}: restoring it to compare") as waited:
             await restore.load(dump, place, scratch, waited.beat)
         await restore.drop(place, scratch)
         manifest = msgspec.structs.replace(copy.manifest, verified=True) if copy.manifest else None

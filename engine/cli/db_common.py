@@ -66,7 +66,7 @@ def table(rows: list[tuple[object, ...]], gap: str = "  ") -> str:
 class Progress:
     """One line on stderr that is renewed; where that is no terminal, a line every ten seconds. Short work says nothing."""
 
-    def __init__(self, what: str, unit: str) -> None:
+    def __init__(self, what: str, unit: str = "") -> None:
         self._what, self._unit = what, unit
         self._started = time.monotonic()
         self._tty = sys.stderr.isatty()
@@ -75,20 +75,25 @@ class Progress:
 
     def __call__(self, done: int, total: int = 0) -> None:
         """`done` of `total` (0: not known) units."""
+        spent = max(time.monotonic() - self._started, 1e-9)
+        rate = done / spent
+        said = f"{done:,}{f' of {total:,}' if total else ''} {self._unit}, {rate:,.0f}/s"
+        if total > done and rate > 0:
+            said += f", {(total - done) / rate:.0f} s to go"
+        self._say(said)
+
+    def beat(self) -> None:
+        """For work that cannot say how far it is: the seconds that it took so far."""
+        self._say(f"{time.monotonic() - self._started:.0f} s")
+
+    def _say(self, text: str) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + (PAINT_EVERY_S if self._tty else LINE_EVERY_S)
-        rate = done / max(now - self._started, 1e-9)
-        said = f"{self._what}: {done:,}{f' of {total:,}' if total else ''} {self._unit}, {rate:,.0f}/s"
-        if total > done and rate > 0:
-            said += f", {(total - done) / rate:.0f} s to go"
+        said = f"{self._what}: {text}"
         print(f"\r\x1b[K{said}" if self._tty else said, end="" if self._tty else "\n", file=sys.stderr, flush=True)
         self._painted = self._tty
-
-    def beat(self) -> None:
-        """For work that cannot say how far it is: the seconds that it took so far."""
-        self(int(time.monotonic() - self._started))
 
     def __enter__(self) -> Progress:
         return self

@@ -53,7 +53,7 @@ async def _restore(
         if dry_run and plan.dump.manifest is not None:
             inside = plan.dump.manifest.facts
         else:
-            with Progress(f"{plan.name}: restoring", "s") as waited:
+            with Progress(f"{plan.name}: restoring") as waited:
                 inside = await restore.load(plan.dump, plan.place, scratch, waited.beat)
         try:
             _check(plan, inside)
