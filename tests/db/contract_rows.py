@@ -25,6 +25,7 @@ from db import (
     credentials,
     database_configs,
     instruments,
+    maintenance,
     outbox,
     readings,
     reports,
@@ -34,6 +35,7 @@ from db import (
     wallets,
 )
 from db.connect import connect
+from db.records import moment
 from db.rows import operator_id
 from db.vault import open_vault
 from engine.core.canonical import sha256_hex
@@ -48,8 +50,6 @@ D = Decimal
 MARKET = structs.replace(BTC, max_quantity=D(9000), source="bundled")
 LATER = {
     "rollup_queue": "the roll-up's trigger; a run of the job empties it",
-    "rollup_watermarks": "the roll-up job",
-    "daily_performance": "the daily job",
     "archive_segments": "the archive job",
     "dropped_partitions": "the retention job",
 }
@@ -117,6 +117,7 @@ async def fill_everything(dsn: str) -> None:
         await _operations(engine, user)
         await _strategies(engine, user)
         await _wallets(engine)
+        await _jobs(engine)
     finally:
         await engine.close()
 
@@ -134,7 +135,7 @@ async def _market(conn: Any) -> None:
             ts=START + n * MINUTE_US, exchange="test", symbol="BTC/USDT", timeframe_us=MINUTE_US, open=100.0 + n,
             high=102.0 + n, low=99.0, close=101.0 + n, volume=5.0, received_ts=START + n * MINUTE_US,
         )
-        for n in range(1, 121)
+        for n in (*range(1, 121), 2 * 1440)  # the last one closes the day of the others
     ]  # fmt: skip
     await candles.store(conn, bars, "test")
     tick = ticks.TickRow(
@@ -142,6 +143,11 @@ async def _market(conn: Any) -> None:
         last_volume=0.5, source="test",
     )  # fmt: skip
     await ticks.TickWriter(conn).write([tick])
+
+
+async def _jobs(conn: Any) -> None:
+    await maintenance.rollup(conn, moment("ts", START))
+    await conn.execute("select qs.refresh_daily_performance(qs.stale_daily_performance())")
 
 
 async def _queue_and_audit(conn: Any, user: str) -> None:

@@ -237,6 +237,7 @@ async def test_days(conn: Any) -> None:
         "user_id": USER, "date": date(2025, 1, 2), "mode": "SIM", "currency": "USDT", "daily_pnl": 3, "cumulative_pnl": 8,
         "trades_count": 4, "winning_trades": 3, "losing_trades": 1, "win_rate": D("0.75"), "avg_pnl": D("0.75"),
         "best_trade": 2, "worst_trade": -1, "avg_holding_time": timedelta(hours=2), "total_volume": 100, "total_fees": 1,
+        "event_seq": 1,
     }  # fmt: skip
     await insert(conn, "daily_performance", scope="PORTFOLIO", scope_id=PORTFOLIO, **day)
     await insert(conn, "daily_performance", scope="BOT", scope_id=BOT, **day)
