@@ -57,23 +57,37 @@ comment on function rows_of(text, timestamptz, timestamptz) is 'Condition for th
 -- drop_one below. PARTMAN makes ordinary partitions.
 create function partitions_of(p_table text, out partition_name text, out since timestamptz, out until timestamptz,
                               out size_bytes bigint) returns setof record
-language sql stable set search_path = qs, pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = qs, pg_catalog, pg_temp as $$
+begin
+  if exists (select from series where table_name = p_table and profile = 'TIMESCALE') then
+    return query execute 'select chunk_name::text, range_start, range_end,
+        pg_total_relation_size(format(''%I.%I'', chunk_schema, chunk_name)::regclass)
+      from timescaledb_information.chunks where hypertable_schema = ''qs'' and hypertable_name = $1 order by 2'
+      using p_table;
+    return;
+  end if;
+  return query
   select c.relname::text, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz, pg_total_relation_size(c.oid)
     from pg_inherits i join pg_class c on c.oid = i.inhrelid,
          regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') as b(bounds)
    where i.inhparent = to_regclass('qs.' || quote_ident(p_table)) and b.bounds is not null
-   order by 2
-$$;
+   order by 2;
+end $$;
 comment on function partitions_of(text) is 'Partitions of a series with their bounds and size, the oldest first';
 
 create function drop_one(p_table text, p_partition text) returns void
 language plpgsql set search_path = qs, pg_catalog, pg_temp as $$
+declare
+  chunk record;
 begin
-  case (select profile from series where table_name = p_table)
-    when 'NATIVE', 'PARTMAN' then execute format('drop table %I', p_partition);
-    else raise exception 'partitions of % are not dropped in this profile', p_table
-      using errcode = 'feature_not_supported';
-  end case;
+  if (select profile from series where table_name = p_table) <> 'TIMESCALE' then
+    execute format('drop table %I', p_partition);
+    return;
+  end if;
+  -- A chunk is dropped by its time: what was compressed lives elsewhere, and the extension knows where.
+  select * into strict chunk from partitions_of(p_table) where partition_name = p_partition;
+  execute format('select %I.drop_chunks(%L::regclass, older_than => %L::timestamptz, newer_than => %L::timestamptz)',
+    extension_schema('timescaledb'), 'qs.' || p_table, chunk.until, chunk.since);
 end $$;
 comment on function drop_one(text, text) is 'Drops a partition, as the profile of its series does; no questions asked';
 
