@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
+import pytest_asyncio
 
 from db import pgbin
 from db.embedded import EmbeddedServer, PgBinaries
+from db.vault import Vault
+from tests.db.secrets import as_user, database_with_users, user_ids, vault_of
 from tests.patience import PATIENCE_S
 from tests.servers import Databases
 
@@ -120,3 +123,30 @@ def client() -> Iterator[Callable[..., Client]]:
     yield start
     for one in started:
         one.kill()
+
+
+# -- secrets: a database with two users, the first one's connection, and a vault of its own -------------------------------
+
+
+@pytest.fixture
+def dsn(pg_server: EmbeddedServer) -> Iterator[str]:
+    yield from database_with_users(pg_server)
+
+
+@pytest.fixture
+def users(dsn: str) -> tuple[str, str]:
+    return user_ids(dsn)
+
+
+@pytest_asyncio.fixture
+async def conn(dsn: str, users: tuple[str, str]) -> AsyncIterator[Any]:
+    connection = await as_user(dsn, users[0])
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def vault(conn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
+    for name in ("QUANTSAIL_MASTER_KEY_FILE", "QUANTSAIL_MASTER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return await vault_of(conn, tmp_path / "config")

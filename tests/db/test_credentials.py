@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +17,11 @@ import rich.pretty
 from db import audit, credentials
 from db.connect import connect
 from db.credentials import CredentialRefused, CredentialRevoked, CredentialUnknown, ExchangeKeys
-from db.embedded import EmbeddedServer
 from db.vault import Vault, open_vault
-from tests.db.secrets import HOSTILE, absent, as_user, audited, database_with_users, user_ids, vault_of
+from tests.db.secrets import HOSTILE, absent, as_user, audited
 
 KEYS = ExchangeKeys(api_key="AbCdEfGhIjKlMnOp", api_secret="-----BEGIN KEY-----\nsecret\n", passphrase="open sesame")
 SECRETS = ("AbCdEfGhIjKl", "BEGIN KEY", "open sesame")
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer) -> Iterator[str]:
-    yield from database_with_users(pg_server)
-
-
-@pytest.fixture
-def users(dsn: str) -> tuple[str, str]:
-    return user_ids(dsn)
-
-
-@pytest_asyncio.fixture
-async def conn(dsn: str, users: tuple[str, str]) -> AsyncIterator[Any]:
-    connection = await as_user(dsn, users[0])
-    yield connection
-    await connection.close()
-
-
-@pytest_asyncio.fixture
-async def vault(conn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    for name in ("QUANTSAIL_MASTER_KEY_FILE", "QUANTSAIL_MASTER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return await vault_of(conn, tmp_path / "config")
 
 
 @pytest_asyncio.fixture

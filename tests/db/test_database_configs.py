@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
-import pytest_asyncio
 
 from db import database_configs
 from db.connect import connect
@@ -21,31 +18,7 @@ from db.embedded import SUPERUSER, EmbeddedServer
 from db.probe import ExtraMissing, Tls
 from db.vault import SealBroken, Vault
 from tests.db.foreign import LOGIN, PASSWORD, ask_for_password, of, tried
-from tests.db.secrets import HOSTILE, absent, as_user, audited, database_with_users, dumped, user_ids, vault_of
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer) -> Iterator[str]:
-    yield from database_with_users(pg_server)
-
-
-@pytest.fixture
-def users(dsn: str) -> tuple[str, str]:
-    return user_ids(dsn)
-
-
-@pytest_asyncio.fixture
-async def conn(dsn: str, users: tuple[str, str]) -> AsyncIterator[Any]:
-    connection = await as_user(dsn, users[0])
-    yield connection
-    await connection.close()
-
-
-@pytest_asyncio.fixture
-async def vault(conn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    for name in ("QUANTSAIL_MASTER_KEY_FILE", "QUANTSAIL_MASTER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return await vault_of(conn, tmp_path / "config")
+from tests.db.secrets import HOSTILE, absent, as_user, audited, dumped
 
 
 @pytest.fixture(scope="session")

@@ -6,45 +6,19 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 
 from db.embedded import SUPERUSER, EmbeddedServer, PgBinaries
 from db.probe import ProbeError, Tls, tls_context
 from db.vault import Vault
 from tests.db.foreign import address_of_our_own, ask_for_password, certificate, of, tried
-from tests.db.secrets import as_user, database_with_users, user_ids, vault_of
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer) -> Iterator[str]:
-    yield from database_with_users(pg_server)
-
-
-@pytest.fixture
-def users(dsn: str) -> tuple[str, str]:
-    return user_ids(dsn)
-
-
-@pytest_asyncio.fixture
-async def conn(dsn: str, users: tuple[str, str]) -> AsyncIterator[Any]:
-    connection = await as_user(dsn, users[0])
-    yield connection
-    await connection.close()
-
-
-@pytest_asyncio.fixture
-async def vault(conn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    for name in ("QUANTSAIL_MASTER_KEY_FILE", "QUANTSAIL_MASTER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return await vault_of(conn, tmp_path / "config")
 
 
 @pytest.fixture(scope="module")

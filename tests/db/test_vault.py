@@ -24,7 +24,7 @@ from db.masterkey import KEY_VARIABLE, MasterKey, MasterKeyMissing
 from db.vault import KeyNotInUse, NotTheOwner, SealBroken, Sealed, Vault, VaultEmpty, WrongMasterKey, open_vault
 from tests.db.conftest import ROOT
 from tests.db.schema_rows import CHECK, DENIED, FOREIGN, refused
-from tests.db.secrets import absent, as_user, audited, database_with_users, dumped, user_ids, vault_of
+from tests.db.secrets import absent, as_user, audited, database_with_users, dumped, vault_of
 
 ROW, OTHER_ROW = (str(uuid.UUID(int=n)) for n in (1, 2))
 SECRET = "correct horse battery staple"
@@ -42,19 +42,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(params=["pg_server", "pg15_server"])
 def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     yield from database_with_users(request.getfixturevalue(request.param))
-
-
-@pytest.fixture
-def users(dsn: str) -> tuple[str, str]:
-    return user_ids(dsn)
-
-
-@pytest_asyncio.fixture
-async def conn(dsn: str, users: tuple[str, str]) -> AsyncIterator[Any]:
-    """The first user's connection."""
-    connection = await as_user(dsn, users[0])
-    yield connection
-    await connection.close()
 
 
 @pytest_asyncio.fixture
