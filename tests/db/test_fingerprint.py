@@ -239,6 +239,7 @@ async def test_the_reduced_profile_has_a_fingerprint_too(
     database = as_superuser(database)
     admin = await asyncpg.connect(database)
     login = f"plain_{await admin.fetchval('select current_database()')}"
+    owner = await admin.fetchval("select pg_get_userbyid(datdba) from pg_database where datname = current_database()")
     await admin.execute(f"create role {login} login; alter database {database_name(database)} owner to {login}")
     try:
         await migrate(as_login(database, login))
@@ -248,7 +249,7 @@ async def test_the_reduced_profile_has_a_fingerprint_too(
         assert report.differences == ("privileges of PUBLIC on fills: not part of the schema (UPDATE)",)
     finally:
         await admin.execute(
-            f"drop owned by {login} cascade; alter database {database_name(database)} owner to current_user;"
+            f"drop owned by {login} cascade; alter database {database_name(database)} owner to {owner};"
             f" drop role {login}"
         )
         await admin.close()

@@ -10,6 +10,7 @@ import pytest
 
 from db.measure import migrated, without_extensions
 from db.schema_page import THEMES, _plain, _unwrapped, markdown, read_facts, themes
+from tests.servers import AsSuperuser
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "schema.md"
 REMEDY = "run `python -m db.schema_page --write docs/schema.md`"
@@ -24,9 +25,9 @@ async def test_the_page_is_the_same_on_15(database15: str) -> None:
     assert await migrated(database15, markdown) == PAGE.read_text(encoding="utf-8"), REMEDY
 
 
-async def test_a_change_of_the_catalog_changes_the_page(database: str) -> None:
+async def test_a_change_of_the_catalog_changes_the_page(database: str, as_superuser: AsSuperuser) -> None:
     page = await migrated(database, markdown)
-    conn = await asyncpg.connect(database)
+    conn = await asyncpg.connect(as_superuser(database))
     try:
         for statement, expected in (
             (
