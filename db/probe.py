@@ -160,10 +160,13 @@ async def _mysql(target: Target, timeout_s: float) -> str:
                 write_timeout=limit,
             )
             try:
-                return str(conn.get_server_info())
+                # MariaDB says it is a MySQL of long ago first.
+                return str(conn.get_server_info()).removeprefix("5.5.5-")
             finally:
                 conn.close()
-        except (OSError, ValueError, RuntimeError, pymysql.err.Error) as error:
+        except pymysql.err.Error as error:
+            raise ProbeError(str(error.args[-1]) if error.args else type(error).__name__) from error  # (number, text)
+        except (OSError, ValueError, RuntimeError) as error:
             raise ProbeError(str(error) or type(error).__name__) from error
 
     return await _in_a_thread(ask)
