@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 BEGIN = "<!-- figures: written by tests/bench/run.py, do not edit -->"
 END = "<!-- end of figures -->"
+SECTION = "### "
 
 
 class FigureError(Exception):
@@ -73,14 +74,15 @@ class Book:
         """Titles of the figures whose median is not within its budget."""
         return [f.title for _, f, samples in self.measured() if f.meets(statistics.median(samples)) is False]
 
-    def markdown(self) -> str:
-        """A table a section: figure, median, range, number of samples, budget."""
+    def markdown(self, heading: str) -> str:
+        """A table a section: figure, median, range, number of samples, budget; `heading` says when and where."""
         lines: list[str] = []
         title = ""
         for section, figure, samples in self.measured():
             if section.title != title:
                 title = section.title
-                lines += ["", f"### {title}", "", "| what | median | range | n | budget |", "|---|---:|---:|---:|---|"]
+                head = ["| what | median | range | n | budget |", "|---|---:|---:|---:|---|"]
+                lines += ["", f"{SECTION}{title}", "", heading, "", *head]
             median = statistics.median(samples)
             spread = f"{figure.say(min(samples))} - {figure.say(max(samples))}"
             cells = (
@@ -91,7 +93,8 @@ class Book:
                 _verdict(figure, median),
             )
             lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", *(f"- {note}" for note in self.notes)]
+        if self.notes:
+            lines += ["", f"{SECTION}Notes", "", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines).strip() + "\n"
 
     def as_dict(self) -> dict[str, Any]:
@@ -120,10 +123,21 @@ def _verdict(figure: Figure, value: float) -> str:
 
 
 def replace_block(page: Path, text: str) -> None:
-    """Put `text` between the marks of `page`; all else stays. Raises FigureError when a mark is missing."""
+    """Put the sections of `text` between the marks of `page`, in place of those of the same title; all else stays.
+
+    Raises FigureError when a mark is missing.
+    """
     old = page.read_text(encoding="utf-8")
     head, begin, rest = old.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    block, end, tail = rest.partition(END)
     if not begin or not end:
         raise FigureError(f"{page.name} has no block to replace: put {BEGIN} and {END} where the figures belong")
-    page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{tail}", encoding="utf-8")
+    kept = _sections(block) | _sections(text)
+    body = "\n\n".join(kept.values())
+    page.write_text(f"{head}{begin}\n{body}\n{end}{tail}", encoding="utf-8")
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Sections by title, each with its heading."""
+    parts = [part.strip() for part in f"\n{text}".split(f"\n{SECTION}")[1:]]
+    return {part.partition("\n")[0]: SECTION + part for part in parts}

@@ -3,7 +3,7 @@
     python tests/bench/run.py                              a table on stdout
     python tests/bench/run.py --only shell --rounds 5      a part of it
     python tests/bench/run.py --json                       every sample
-    python tests/bench/run.py --write docs/performance.md  replace the page's marked block
+    python tests/bench/run.py --write docs/performance.md  replace what was measured in the page's marked block
 
 Every round measures every figure once, in fresh processes, so that what else the machine does falls on all alike; the
 table gives the median and the range (decisions.md 32). Needs Linux (/proc).
@@ -121,14 +121,18 @@ def main() -> int:
     facts = machine()
     missed = book.missed()
     verdict = f"Not within their budget: {'; '.join(missed)}." if missed else "Every budget was met."
-    page = f"{heading(facts, asked.rounds)}\n\n{book.markdown()}\n{verdict}\n"
+    page = book.markdown(heading(facts, asked.rounds))
     if asked.write is not None:
         try:
             replace_block(asked.write, page)
         except (FigureError, OSError) as error:
             print(f"run.py: {error}", file=sys.stderr)
             return 1
-    print(json.dumps({"machine": facts, "figures": book.as_dict(), "notes": book.notes}) if asked.json else page)
+    print(
+        json.dumps({"machine": facts, "figures": book.as_dict(), "notes": book.notes})
+        if asked.json
+        else f"{page}\n{verdict}"
+    )
     return 0
 
 
