@@ -7,7 +7,7 @@ from tests.cli.desk import Desk
 
 
 def test_a_simulation_is_shown_as_kept_and_stays_so(desk: Desk) -> None:
-    ledger = desk.copy("kept")
+    ledger = desk.copy("kept_simulation")
     done = desk.run("db", "retention", "--ledger", ledger, "--apply", "--json")
     assert done.code == Exit.OK, done
     assert done.json["rows_dropped"] == 0 and not any(item["due"] for item in done.json["items"])

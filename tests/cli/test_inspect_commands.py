@@ -17,6 +17,7 @@ from engine.halt import HALT_REASON
 from tests.chaos.world import ROOT
 from tests.cli.desk import Desk
 from tests.patience import until
+from tests.tui.program import Program
 
 HEAVY = ("numpy", "pydantic", "asyncpg", "structlog", "textual", "ccxt", "psycopg", "typer")
 
@@ -146,12 +147,15 @@ def test_a_ledger_must_be_named_where_there_are_several(desk: Desk) -> None:
     assert unknown.code == Exit.NOT_RUNNING and "base" in unknown.err
 
 
-def test_doctor_looks_and_changes_nothing(desk: Desk) -> None:
-    before = desk.world.server.databases()
-    found = desk.run("doctor", "--json").json
+def test_doctor_looks_and_changes_nothing(tmp_path: Path) -> None:
+    """In an installation of its own: doctor looks at every ledger, and other tests forge theirs."""
+    program = Program(tmp_path)
+    program.run("run", "--headless", "--simulate", "7", "--max-candles", "10")
+    before = program.json("ledgers")
+    found = program.json("doctor")
     assert found["ok"] and {c["name"] for c in found["checks"]} >= {"python", "data folder", "postgres", "database"}
-    assert desk.world.server.databases() == before
-    assert desk.run("doctor").out.count("ok  ") == len(found["checks"])
+    assert program.json("ledgers") == before
+    assert program.run("doctor").stdout.count("ok  ") == len(found["checks"])
 
 
 def test_completion_is_offered(desk: Desk) -> None:
