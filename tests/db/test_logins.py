@@ -86,7 +86,7 @@ async def test_the_application_makes_nothing_and_switches_nothing_off(session: A
         "create table public.mine (n int)",
         "create schema mine",
         "create extension hstore",
-        "create extension vector",
+        "drop extension plpgsql cascade",
         "create or replace function qs.append_only() returns trigger language plpgsql as 'begin return new; end'",
         "alter table qs.events disable trigger append_only",
         "alter table qs.fills disable trigger all",
