@@ -467,7 +467,8 @@ insert into table_classes (table_name, class, origin) values
   ('archive_segments', 'REFERENCE', 'the archive job');
 
 revoke all on function is_symbol(text), is_currency(text), is_market(text), create_series(text, text, text),
-  ensure_partitions(text, timestamptz, timestamptz) from public;
+  ensure_partitions(text, timestamptz, timestamptz), extension_schema(text), series_profile(), register_series(text),
+  cut_series(text, text, text, text, text, text), begin_conversion(text, text), finish_conversion(text) from public;
 
 do $$ begin
   if qs.role_profile() = 'REDUCED' then

@@ -122,7 +122,9 @@ begin
   end if;
 end $$;
 comment on function contract(text, text, text, text) is 'Makes a view of a contract out of its columns and its source';
-revoke all on function contract(text, text, text, text), contract_item(text, text) from public;
+revoke all on function contract(text, text, text, text), contract_item(text, text), fit_numeric(numeric, int, int),
+  fit_numerics(numeric[], int, int), fit_integer(numeric), fit_text(text, int), fit_texts(text[], int), stable_id(text),
+  stable_uuid(text) from public;
 
 -- == what readers of the views need
 
@@ -138,6 +140,9 @@ begin
   if qs.role_profile() = 'REDUCED' then
     return;
   end if;
+  -- The views run them with the rights of whoever reads.
+  grant execute on function fit_numeric(numeric, int, int), fit_numerics(numeric[], int, int), fit_integer(numeric),
+    fit_text(text, int), fit_texts(text[], int), stable_id(text), stable_uuid(text) to qs_engine, qs_app, qs_view;
   grant usage on schema quantsail_v7, paper_api, wallet_following, trading_platform, apextrade
     to qs_engine, qs_app, qs_view;
   -- Column by column: a new secret is not readable until somebody says so.
