@@ -31,7 +31,6 @@ from engine.core.ledger import Ledger
 from engine.core.market import Market
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.strategy import RuleStrategy
 from engine.core.types import Mode, uuid7
 from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer
@@ -360,7 +359,7 @@ def _position_after(batch: Sequence[FeedInput], candles: int) -> int:
 
 
 def _bars_needed(setup: Setup) -> int:
-    return max((RuleStrategy(bot).warmup_bars for bot in setup.bots), default=0)
+    return max((bot.make().warmup_bars for bot in setup.bots), default=0)
 
 
 def _decoded(text: str) -> dict[str, Any]:

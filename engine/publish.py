@@ -216,8 +216,8 @@ def bots(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.BotView, ...]
 
 def warmth(market: Market, bot_id: str) -> str:
     """How far a bot's indicators are, at its furthest symbol: it trades from there on."""
-    found = [s for strategies in market.strategies.values() for s in strategies if s.bot.id == bot_id]
-    best = max(found, key=lambda s: s.bars / max(s.warmup_bars, 1), default=None)
+    found = [r for runners in market.runners.values() for r in runners if r.bot.id == bot_id]
+    best = max(found, key=lambda r: r.bars / max(r.warmup_bars, 1), default=None)
     return "no symbol of this feed" if best is None else f"{best.bars:,} of {best.warmup_bars:,} bars to warm up"
 
 

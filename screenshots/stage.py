@@ -26,7 +26,6 @@ from engine.core.events import Recorded
 from engine.core.inputs import Candle
 from engine.core.market import Market
 from engine.core.setup import Setup
-from engine.core.strategy import RuleStrategy
 from engine.core.types import MINUTE_US, Mode, Verb
 from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer, PullFeed
@@ -88,7 +87,7 @@ class Stage:
             observer=self.client if watched else None,
         )
         await self.engine.open_ledger(self._genesis(setup))
-        for candle in await self.feed.history(max(RuleStrategy(bot).warmup_bars for bot in setup.bots)):
+        for candle in await self.feed.history(max(bot.make().warmup_bars for bot in setup.bots)):
             decide.warm(self.engine.state, candle)
         self.client.attach(self, opening.recent, ())
         await self.engine.start()

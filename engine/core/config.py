@@ -10,11 +10,13 @@ import difflib
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.core.canonical import canonical_json, sha256_hex
+from engine.core.limits import Limit, Limits, Model, Num, Percent, Positive
 from engine.core.rules import RuleDocument, RuleError, parse_rules
+from engine.core.types import MarginMode, PositionMode
 
 
 class ConfigError(ValueError):
@@ -25,82 +27,119 @@ class ConfigError(ValueError):
         self.path = path
 
 
-def _no_float(value: object) -> object:
-    """Numbers in JSON arrive as floats; their shortest repr is what the person typed."""
-    return Decimal(repr(value)) if isinstance(value, float) else value
+class Sizing(Model):
+    """How large an entry is. It takes the limits' headroom beforehand; gates never change an intent (decisions.md 11)."""
+
+    kind: Literal["fixed_quantity", "fixed_notional", "percent_equity", "volatility_target", "kelly"] = "percent_equity"
+    """How `value` is read."""
+    value: Positive = Decimal(10)
+    """Units of the base asset; units of the currency; percent of equity; percent of equity that one average true range may
+    cost; or, for kelly, percent of equity until there are `kelly_trades` round trips to learn from."""
+    atr_period: Annotated[int, Field(ge=2, le=500)] = 14
+    """Bars of the average true range, for volatility_target."""
+    kelly_fraction: Annotated[Num, Field(gt=0, le=1)] = Decimal("0.25")
+    """Share of the full Kelly bet (Kelly 1956: win rate - loss rate / payoff ratio)."""
+    kelly_cap_pct: Percent = Decimal(20)
+    """The largest bet whatever Kelly says, in percent of equity."""
+    kelly_trades: Annotated[int, Field(ge=5, le=1000)] = 30
+    """Round trips of the bot before Kelly is believed."""
 
 
-Num = Annotated[Decimal, BeforeValidator(_no_float), Field(allow_inf_nan=False)]
-Percent = Annotated[Num, Field(gt=0, le=100)]
-Positive = Annotated[Num, Field(gt=0)]
+class Trailing(Model):
+    """A stop that follows the best price."""
+
+    distance_pct: Percent = Decimal(1)
+    """Distance behind the best price, in percent."""
+    atr_multiple: Positive | None = None
+    """Distance in average true ranges instead of percent."""
+    atr_period: Annotated[int, Field(ge=2, le=500)] = 14
+    """Bars of that average true range."""
+    offset_pct: Annotated[Num, Field(ge=0, le=1000)] = Decimal("1.5")
+    """Profit in percent from which `positive_distance_pct` (or, with `only_after_offset`, any trailing) holds."""
+    positive_distance_pct: Percent | None = None
+    """A tighter distance once the profit has reached the offset."""
+    only_after_offset: bool = True
+    """Leave the stop where it is below the offset."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+class Target(Model):
+    """A partial exit."""
+
+    profit_pct: Annotated[Num, Field(gt=0, le=1000)]
+    """Profit at which it is taken, in percent of the entry price."""
+    close_pct: Percent
+    """Share of the position's entry quantity that it closes, in percent."""
 
 
-class Limit(_Model):
-    """A soft limit warns, a hard limit blocks. Either may be absent; a soft limit lies within the hard one."""
+class BreakEven(Model):
+    """Moves the stop to the entry price once the position is in profit."""
 
-    soft: Positive | None = None
-    hard: Positive | None = None
+    trigger_pct: Annotated[Num, Field(gt=0, le=1000)] = Decimal(1)
+    """Profit that moves it, in percent of the entry price."""
+    offset_pct: Annotated[Num, Field(ge=0, le=1000)] = Decimal("0.2")
+    """How far beyond the entry price it goes, in percent: fees want to be earned, too."""
+
+
+class Exits(Model):
+    """Protective exits, resting at the venue, in percent of the average entry price whatever the leverage."""
+
+    stop_loss_pct: Percent | None = Decimal(2)
+    """Distance of the stop from the entry price; null: no stop."""
+    take_profit_pct: Annotated[Num, Field(gt=0, le=1000)] | None = Decimal(4)
+    """Distance of the target that closes all; null: none."""
+    ladder: dict[Annotated[int, Field(ge=0, le=10_000_000)], Num] = {}
+    """Take-profit ladder, minutes since entry: percent. The largest key that has passed counts; replaces `take_profit_pct`."""
+    targets: Annotated[tuple[Target, ...], Field(max_length=8)] = ()
+    """Partial exits before the last one."""
+    trailing: Trailing | None = Trailing()
+    """The trailing stop; null: none."""
+    break_even: BreakEven | None = None
+    """Moves the stop to break-even; null: never."""
+    time_stop_min: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Minutes after which the position is closed at market; null: never."""
+    use_exit_signal: bool = True
+    """Leave when the strategy says so."""
+    unfilled_exit_min: Annotated[int, Field(ge=1, le=10_000_000)] = 30
+    """Minutes after which an exit with a proposed limit that has not filled is dropped and tried again."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Limit:
-        if self.soft is not None and self.hard is not None and self.soft > self.hard:
-            raise ValueError(f"soft {self.soft} is beyond hard {self.hard}")
+    def _whole(self) -> Exits:
+        if (total := sum(t.close_pct for t in self.targets)) > 100:
+            raise ValueError(f"targets close {total} % of the position: at most 100")
         return self
 
 
-class Limits(_Model):
-    """Limits of one bot or of the account; where both have one, the tighter wins (risk.md)."""
+class Entry(Model):
+    """How an entry is placed."""
 
-    price_collar_pct: Limit = Limit(hard=Decimal(5))
-    """G3: distance of a price from the last one, in percent."""
-    max_order_value: Limit = Limit()
-    """G4: notional of one order, in the base currency."""
-    max_order_quantity: Limit = Limit()
-    """G5: quantity of one order, in units of the base asset (fat finger)."""
-    max_position_value: Limit = Limit()
-    """G6: notional of one position with its open orders, worst case, in the base currency."""
-    max_gross_exposure_pct: Limit = Limit(hard=Decimal(100))
-    """G6: all positions and open entries, in percent of equity."""
-    max_open_positions: Limit = Limit()
-    """G6: number of positions and entries under way."""
-    max_data_age_s: Limit = Limit(soft=Decimal(30), hard=Decimal(120))
-    """G12: how late the newest candle may have arrived, in seconds."""
-    daily_loss_pct: Limit = Limit(soft=Decimal(3), hard=Decimal(5))
-    """G13: realised and unrealised loss since 00:00 UTC in percent; a trip reduces until the next day."""
-    max_drawdown_pct: Limit = Limit(soft=Decimal(20), hard=Decimal(30))
-    """G13: fall of equity from its peak in percent; a trip halts until a person re-arms."""
+    order_type: Literal["MARKET", "LIMIT"] = "MARKET"
+    """LIMIT rests `offset_bps` better than the last price."""
+    offset_bps: Annotated[Num, Field(ge=0, le=5000)] = Decimal(0)
+    """Distance of the limit from the last price, in basis points."""
+    time_in_force: Literal["GTC", "IOC", "FOK", "GTX"] = "GTC"
+    """Of a limit; GTX is post-only."""
+    valid_min: Annotated[int, Field(ge=1, le=10_000_000)] = 10
+    """Minutes after which an entry that has not filled is cancelled."""
+    max_per_position: Annotated[int, Field(ge=1, le=50)] = 1
+    """Entries that one position may take; more than one adds to it when the signal comes again."""
 
 
-class Sizing(_Model):
-    """How large an entry is. It takes the limits' headroom beforehand; gates never change an intent (decisions.md 11)."""
+class Margin(Model):
+    """For futures; spot ignores it."""
 
-    kind: Literal["fixed_quantity", "fixed_notional", "percent_equity"] = "percent_equity"
-    value: Positive = Decimal(10)
-    """Units of the base asset, units of the base currency, or percent of equity."""
-
-
-class Trailing(_Model):
-    """A stop that follows the best price, once the position has been `offset_pct` in profit."""
-
-    distance_pct: Percent = Decimal(1)
-    offset_pct: Annotated[Num, Field(ge=0, le=1000)] = Decimal("1.5")
+    leverage: Annotated[Num, Field(ge=1, le=125)] = Decimal(1)
+    """Notional over initial margin."""
+    mode: MarginMode = MarginMode.ISOLATED
+    """ISOLATED: a position can lose its own margin; CROSS: it can lose the account."""
+    position_mode: PositionMode = PositionMode.NETTING
+    """NETTING: one position per symbol; HEDGE: a long and a short one beside each other."""
 
 
-class Exits(_Model):
-    """Protective exits, resting at the venue; in percent of the average entry price."""
-
-    stop_loss_pct: Percent | None = Decimal(2)
-    take_profit_pct: Annotated[Num, Field(gt=0, le=1000)] | None = Decimal(4)
-    trailing: Trailing | None = Trailing()
-
-
-def _rules(value: object) -> object:
-    if isinstance(value, RuleDocument):
+def _strategy(value: object) -> object:
+    if isinstance(value, RuleDocument | PythonStrategy):
         return value
+    if isinstance(value, dict) and "python" in value:
+        return PythonStrategy.model_validate(value)
     try:
         return parse_rules(value)
     except RuleError as error:
@@ -108,57 +147,126 @@ def _rules(value: object) -> object:
         raise PydanticCustomError("rules", "{message}", {"path": error.path, "message": error.message}) from error
 
 
-class Bot(_Model):
+class PythonStrategy(Model):
+    """A strategy that is code: an installed entry point of the group `quantsail.strategies`."""
+
+    python: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    """Its name; `quantsail strategies list` shows those installed."""
+    params: dict[str, Any] = {}
+    """What it is made with; the strategy says which it knows."""
+
+    @property
+    def sha256(self) -> str:
+        return sha256_hex(canonical_json(self.model_dump()))
+
+
+class BotConfig(Model):
     """One bot: a strategy on some symbols, with its own size, exits and limits."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    """Unique among the bots; its identity over all versions of the config."""
     symbols: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ("*",)
     """Symbols of the feed, or "*" for all of them."""
-    strategy: Annotated[RuleDocument, BeforeValidator(_rules)]
+    strategy: Annotated[RuleDocument | PythonStrategy, BeforeValidator(_strategy)]
+    """Rules as data (docs/strategies.md), or {"python": name, "params": {...}}."""
+    portfolio: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "main"
+    """The portfolio whose money it trades."""
     sizing: Sizing = Sizing()
+    """How large an entry is."""
+    entry: Entry = Entry()
+    """How an entry is placed."""
     exits: Exits = Exits()
+    """How a position is left."""
+    margin: Margin = Margin()
+    """Leverage and position mode, for futures."""
     limits: Limits = Limits()
+    """Its own limits; the account's hold as well."""
     enabled: bool = True
-
-    @model_validator(mode="after")
-    def _spot(self) -> Bot:
-        if self.strategy.entry_short is not None or self.strategy.exit_short is not None:
-            raise ValueError("entry_short and exit_short need futures, which are not there yet: remove them")
-        return self
+    """A bot that is not enabled is STOPPED: its positions keep their exits."""
 
 
-class AccountConfig(_Model):
+class Portfolio(Model):
+    """Money of its own in one currency. What is opened stays: a portfolio that a later config leaves out keeps its money."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    """What bots name it by."""
+    currency: Annotated[str, Field(min_length=1, max_length=16)]
+    """The quote currency of the symbols that it can trade."""
+    initial_balance: Positive
+    """What it starts with, once, when a config first names it."""
+
+
+class AccountConfig(Model):
     """What holds for the whole account."""
 
     limits: Limits = Limits(max_open_positions=Limit(hard=Decimal(10)))
+    """Limits of each portfolio as a whole."""
     halt_policy: Literal["keep_with_exits", "flatten"] = "keep_with_exits"
     """What HALT does to positions: keep them with their protective exits, or close them."""
     equity_sample_s: Annotated[int, Field(ge=1, le=86_400)] = 900
     """Seconds of input time between two equity samples in the journal."""
+    day_start_utc_min: Annotated[int, Field(ge=0, le=1439)] = 0
+    """Minute of the day (UTC) at which the day of the daily loss begins."""
+    portfolios: Annotated[tuple[Portfolio, ...], Field(max_length=16)] = ()
+    """Portfolios beside "main", which the ledger was opened with."""
 
 
-class Costs(_Model):
-    """What the paper venue charges, in basis points of notional."""
+class Costs(Model):
+    """What the paper venue charges and how it fills (design/fills.md), in basis points of notional."""
 
+    convention: Literal["realistic", "bar"] = "realistic"
+    """How bars fill: as a market would, or by the published rules of tables of cases."""
     maker_bps: Annotated[Num, Field(ge=-100, le=1000)] = Decimal(10)
+    """Fee of an order that rested; below zero it is a rebate."""
     taker_bps: Annotated[Num, Field(ge=-100, le=1000)] = Decimal(10)
+    """Fee of an order that took."""
+    half_spread_bps: Annotated[Num, Field(ge=0, le=1000)] = Decimal(0)
+    """Half of bid to ask, where only bars are known."""
     slippage_bps: Annotated[Num, Field(ge=0, le=1000)] = Decimal(1)
+    """How much worse than its reference a taker trades, where only bars are known."""
+    impact_bps: Annotated[Num, Field(ge=0, le=1000)] = Decimal(0)
+    """How much worse it gets for an order as large as the bar's volume (by its square root)."""
+    participation_pct: Percent | None = None
+    """The share of a bar's volume that a resting limit may fill; null: all that it wants."""
+    depth_ticks: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Ticks worse than the last known level for what goes beyond the known depth."""
+    latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 80
+    """Until a command acts at the venue; with bars, anything shorter than a bar acts at the next open."""
+    jitter_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Drawn per order on top of it."""
+    trigger: Literal["last", "mark"] = "last"
+    """What triggers stops."""
+    liquidation_bps: Annotated[Num, Field(ge=0, le=1000)] = Decimal(50)
+    """Clearance fee of a liquidation, on top of the taker's."""
 
 
-class Config(_Model):
+class Config(Model):
     """The engine document. `warmup_factor` times its period is what a recursive indicator needs before it may trade."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    """Version of this format."""
     account: AccountConfig = AccountConfig()
+    """What holds for the whole account."""
     costs: Costs = Costs()
+    """What the paper venue charges and how it fills."""
     warmup_factor: Annotated[int, Field(ge=1, le=200)] = 20
-    bots: Annotated[tuple[Bot, ...], Field(min_length=1, max_length=64)]
+    """Periods that a recursive indicator must have seen."""
+    bots: Annotated[tuple[BotConfig, ...], Field(min_length=1, max_length=64)]
+    """The bots."""
 
     @model_validator(mode="after")
     def _unique(self) -> Config:
         names = [bot.name for bot in self.bots]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"two bots are named {twice[0]!r}")
+        known = ["main", *(p.name for p in self.account.portfolios)]
+        if twice := sorted({n for n in known if known.count(n) > 1}):
+            raise ValueError(f"two portfolios are named {twice[0]!r}")
+        for bot in self.bots:
+            if bot.portfolio not in known:
+                raise ValueError(
+                    f"bot {bot.name}: no portfolio is named {bot.portfolio!r}; there are {', '.join(known)}"
+                )
         return self
 
 

@@ -17,12 +17,13 @@ from engine.core.commands import on_command
 from engine.core.consequences import DAILY_LOSS_ACTOR, flattening, follow, moved, state_changed
 from engine.core.context import Context, State
 from engine.core.entries import alert, close_position, enter, place_exits
-from engine.core.inputs import Candle, Command, FillReport, Input, OrderReport, Quote, Tick
+from engine.core.inputs import MARKET_INPUTS, Candle, Command, FillReport, Input, OrderReport, Tick, VenueReport
 from engine.core.ledger import drawdown, evolve
 from engine.core.orders import Order
 from engine.core.positions import Position, realized_by
 from engine.core.setup import Setup
-from engine.core.types import DAY_US, ZERO, InvariantError, OrderStatus, TradingState, Verdict, money
+from engine.core.strategy import ENTER_LONG, EXIT_LONG
+from engine.core.types import DAY_US, ZERO, BotStatus, InvariantError, OrderStatus, TradingState, Verdict, money
 
 Events = list[ev.Event]
 
@@ -34,8 +35,8 @@ DRAWDOWN_ACTOR = "gate:MAX_DRAWDOWN"
 
 def step(state: State, value: Input, setup: Setup) -> tuple[ev.Event, ...]:
     """Decide on one input and evolve the ledger. Returns the events in order; raises InvariantError, never anything else."""
-    if isinstance(value, Quote):
-        state.market.quote(value)
+    if isinstance(value, MARKET_INPUTS):
+        state.market.hear(value)
         return ()
     ctx = Context(state, setup, value.ts, value.cause)
     if isinstance(value, Candle):
@@ -54,8 +55,8 @@ def warm(state: State, value: Input) -> None:
     """Take in an input that was decided before a restart: prices and indicators only."""
     if isinstance(value, Candle):
         state.market.observe(value)
-    elif isinstance(value, Quote):
-        state.market.quote(value)
+    elif isinstance(value, MARKET_INPUTS):
+        state.market.hear(value)
 
 
 def _settle(ctx: Context, pending: deque[ev.Event]) -> tuple[ev.Event, ...]:
@@ -70,7 +71,7 @@ def _settle(ctx: Context, pending: deque[ev.Event]) -> tuple[ev.Event, ...]:
     return tuple(done)
 
 
-def _decide(ctx: Context, value: Tick | FillReport | OrderReport | Command) -> Events:
+def _decide(ctx: Context, value: Tick | VenueReport | Command) -> Events:
     match value:
         case Tick():
             return _on_tick(ctx, value)
@@ -90,17 +91,18 @@ def _on_candle(ctx: Context, candle: Candle) -> Iterator[Events]:
     """What each bot on the symbol makes of a closed bar, bot by bot."""
     market, ledger = ctx.market, ctx.ledger
     market.observe(candle)
-    for strategy in market.strategies[(candle.exchange, candle.symbol)]:
-        bot = strategy.bot
-        if strategy.warm and ledger.bots[bot.id].status == "WARMING_UP":
-            yield [ev.BotStatusChanged(ts=ctx.ts, cause=ctx.cause, bot_id=bot.id, status="RUNNING", reason="warm")]
+    for runner in market.runners[(candle.exchange, candle.symbol)]:
+        bot = runner.bot
+        if runner.warm and ledger.bots[bot.id].status is BotStatus.WARMING_UP:
+            running = BotStatus.RUNNING
+            yield [ev.BotStatusChanged(ts=ctx.ts, cause=ctx.cause, bot_id=bot.id, status=running, reason="warm")]
         position = ledger.open_position(bot.id, candle.exchange, candle.symbol) if ledger.positions else None
         if position is not None:
             yield _manage(ctx, position, candle)
-            if strategy.leave:
-                yield close_position(ctx, position, exits.SIGNAL_EXIT, strategy)
-        elif strategy.enter and not strategy.leave:
-            yield enter(ctx, strategy, candle)
+            if runner.signal & EXIT_LONG:
+                yield close_position(ctx, position, exits.SIGNAL_EXIT, runner)
+        elif runner.signal & ENTER_LONG and not runner.signal & EXIT_LONG:
+            yield enter(ctx, runner, candle)
 
 
 def _manage(ctx: Context, position: Position, candle: Candle) -> Events:

@@ -8,24 +8,24 @@ from engine.core import events as ev
 from engine.core import exits, risk
 from engine.core.context import Context
 from engine.core.inputs import Candle
+from engine.core.market import Runner
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.sizing import entry_quantity
-from engine.core.strategy import RuleStrategy
-from engine.core.types import ZERO, OrderType, Origin, PositionSide, Side, TimeInForce, Verdict, money
+from engine.core.types import ZERO, BotStatus, OrderType, Origin, PositionSide, Side, TimeInForce, Verdict, money
 
 Events = list[ev.Event]
 
 
-def enter(ctx: Context, strategy: RuleStrategy, candle: Candle) -> Events:
+def enter(ctx: Context, runner: Runner, candle: Candle) -> Events:
     """A fired entry rule: signal, size, gates, and an order or the reason why not."""
-    bot = strategy.bot
-    if ctx.ledger.bots[bot.id].status in ("PAUSED", "STOPPED", "ERROR"):
+    bot = runner.bot
+    if ctx.ledger.bots[bot.id].status in (BotStatus.STOPPED, BotStatus.ERROR):
         return []
     instrument = ctx.market.instruments[(candle.exchange, candle.symbol)]
     mark = money(candle.close)
     price = mark * (1 + ctx.setup.costs.slippage_bps / 10_000)
-    signal = _signal(ctx, strategy, candle.exchange, candle.symbol, Side.BUY, "ENTRY", mark)
+    signal = _signal(ctx, runner, candle.exchange, candle.symbol, Side.BUY, "ENTRY", mark)
     view = ctx.view()
     quantity, sized_by = entry_quantity(view, bot, instrument, price)
     number = ctx.number()
@@ -94,16 +94,16 @@ def place_exits(ctx: Context, position: Position) -> Events:
     return out
 
 
-def close_position(ctx: Context, position: Position, role: str, strategy: RuleStrategy | None = None) -> Events:
+def close_position(ctx: Context, position: Position, role: str, runner: Runner | None = None) -> Events:
     """A market order for all of it, unless one is under way. The protective orders rest on until it has filled."""
     closing = [o for o in ctx.ledger.orders_of(position.id) if o.role in (exits.SIGNAL_EXIT, exits.FLATTEN)]
     if closing or position.quantity <= ZERO:
         return []
     out: Events = []
     signal_id = position.signal_id
-    if strategy is not None:
+    if runner is not None:
         mark = ctx.market.mark(position.exchange, position.symbol) or position.mark_price
-        signal = _signal(ctx, strategy, position.exchange, position.symbol, Side.SELL, "EXIT", mark)
+        signal = _signal(ctx, runner, position.exchange, position.symbol, Side.SELL, "EXIT", mark)
         out.append(signal)
         signal_id = signal.signal_id
     return out + _leave(ctx, position, role, OrderType.MARKET, position.quantity, signal_id=signal_id)
@@ -188,9 +188,9 @@ def _leave(
 
 
 def _signal(
-    ctx: Context, strategy: RuleStrategy, exchange: str, symbol: str, side: Side, kind: str, price: Decimal
+    ctx: Context, runner: Runner, exchange: str, symbol: str, side: Side, kind: str, price: Decimal
 ) -> ev.SignalGenerated:
-    bot = strategy.bot
+    bot = runner.bot
     return ev.SignalGenerated(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -203,7 +203,7 @@ def _signal(
         kind=kind,
         price=price,
         config_version=ctx.setup.version,
-        trace=strategy.explain(),
+        trace=runner.strategy.explain(),
     )
 
 

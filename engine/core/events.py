@@ -15,7 +15,12 @@ import msgspec
 
 from engine.core.inputs import Cause
 from engine.core.types import (
+    ONE,
+    ZERO,
+    BotStatus,
+    InstrumentKind,
     Level,
+    MarginMode,
     Mode,
     OrderType,
     Origin,
@@ -55,6 +60,15 @@ class LedgerOpened(Event, frozen=True):
     initial_balance: Decimal
 
 
+class PortfolioOpened(Event, frozen=True):
+    """A config has named a portfolio for the first time: it gets its money, once."""
+
+    portfolio_id: str
+    name: str
+    currency: str
+    initial_balance: Decimal
+
+
 class ConfigActivated(Event, frozen=True):
     """`config` is the whole document as canonical JSON text (its sha256 is `sha256`): a fold knows every limit in force."""
 
@@ -74,7 +88,10 @@ class ConfigRejected(Event, frozen=True):
 
 
 class TradingStateChanged(Event, frozen=True):
-    """PAUSE, CANCEL, FLATTEN, HALT or RESUME took hold; `actor` is a person or the gate that tripped."""
+    """PAUSE, CANCEL, FLATTEN, HALT or RESUME took hold; `actor` is a person or the gate that tripped.
+
+    `bot_id` "" is the account. `policy` "cancel" and "flatten" say what goes besides the entries.
+    """
 
     level: ClassVar[Level] = Level.WARN
     effect: ClassVar[bool] = True
@@ -84,6 +101,7 @@ class TradingStateChanged(Event, frozen=True):
     actor: str
     reason: str
     policy: str
+    bot_id: str = ""
 
 
 class EntriesHeld(Event, frozen=True):
@@ -112,9 +130,12 @@ class AlertTriggered(Event, frozen=True):
 
 
 class BotStatusChanged(Event, frozen=True):
+    """`traceback` is that of the exception which put it in ERROR: file names without folders."""
+
     bot_id: str
-    status: str  # RUNNING, WARMING_UP, PAUSED, STOPPED, ERROR
+    status: BotStatus
     reason: str
+    traceback: str = ""
 
 
 # -- decisions -----------------------------------------------------------------------------------------------------------
@@ -133,6 +154,8 @@ class SignalGenerated(Event, frozen=True):
     price: Decimal
     config_version: int
     trace: dict[str, Any]
+    position_side: PositionSide = PositionSide.LONG
+    tag: str = ""
 
 
 class GateResult(msgspec.Struct, frozen=True, array_like=True):
@@ -208,13 +231,40 @@ class OrderSubmitted(Event, frozen=True):
     order_type: OrderType
     time_in_force: TimeInForce
     origin: Origin
-    role: str  # ENTRY, STOP, TAKE_PROFIT, SIGNAL_EXIT, FLATTEN
+    role: str  # ENTRY, STOP, TAKE_PROFIT, TARGET_<n>, SIGNAL_EXIT, TIME_STOP, FLATTEN ...
     quantity: Decimal
     price: Decimal | None
     stop_price: Decimal | None
     reduce_only: bool
     valid_until: int | None
     config_version: int
+    oco_group: str = ""  # orders of one group: the end of one by a fill ends the others
+    replaces: str = ""  # the order that this one amends (cancelled first)
+    trigger: str = "last"  # what triggers it: "last" or "mark"
+    activation_price: Decimal | None = None
+    callback_rate: Decimal | None = None  # of a TRAILING_STOP, in percent
+    kind: InstrumentKind = InstrumentKind.SPOT
+    contract_size: Decimal = ONE
+    leverage: Decimal = ONE
+    margin_mode: MarginMode = MarginMode.ISOLATED
+    tag: str = ""
+
+
+class OrderAdopted(Event, frozen=True):
+    """An order of ours that we did not send: the venue's own, when it liquidates. Open from here on, and never sent."""
+
+    level: ClassVar[Level] = Level.ERROR
+    order_id: str
+    number: int
+    position_id: str
+    bot_id: str
+    exchange: str
+    symbol: str
+    side: Side
+    origin: Origin
+    role: str
+    quantity: Decimal
+    reason: str
 
 
 class OrderAccepted(Event, frozen=True):
@@ -264,7 +314,11 @@ class OrderExpired(Event, frozen=True):
 
 
 class OrderFilled(Event, frozen=True):
-    """An execution, applied whatever state the order is in. `pnl` is realised by this fill, before its fee, in quote."""
+    """An execution, applied whatever state the order is in. `pnl` is realised by this fill, before its fee, in quote.
+
+    `fee` is in `fee_currency`, `fee_value` what it costs in the portfolio's currency (zero when paid in a third asset).
+    A fill that goes beyond what a position holds comes as two events, `part` 0 and 1: the end of one, the start of the other.
+    """
 
     public_safe: ClassVar[bool] = True
     fill_id: str
@@ -282,6 +336,8 @@ class OrderFilled(Event, frozen=True):
     liquidity: str
     pnl: Decimal
     executed_ts: int
+    fee_value: Decimal = ZERO
+    part: int = 0
 
 
 # -- positions and accounts -----------------------------------------------------------------------------------------------
@@ -318,7 +374,7 @@ class PositionClosed(Event, frozen=True):
 
 
 class ExitsMoved(Event, frozen=True):
-    """The exit plan of a position: set at its first fill, tightened by the trailing stop; `extreme` is the best price seen."""
+    """The exit plan of a position: set at its first fill, then moved. `extreme` is the best price seen, `reason` why it moved."""
 
     position_id: str
     bot_id: str
@@ -327,6 +383,56 @@ class ExitsMoved(Event, frozen=True):
     take_profit_price: Decimal | None
     extreme: Decimal
     trailing: bool
+    reason: str = ""
+
+
+class MarginChanged(Event, frozen=True):
+    """What a fill or a payment made of a position's margin; the liquidation price is that of its tier there (None: none)."""
+
+    level: ClassVar[Level] = Level.DEBUG
+    position_id: str
+    bot_id: str
+    symbol: str
+    liquidation_price: Decimal | None
+    maintenance_margin: Decimal
+
+
+class FundingPaid(Event, frozen=True):
+    """`amount` is added to the account: below zero it was paid, above zero received."""
+
+    position_id: str
+    portfolio_id: str
+    bot_id: str
+    exchange: str
+    symbol: str
+    rate: Decimal
+    mark: Decimal
+    amount: Decimal
+
+
+class PositionLiquidated(Event, frozen=True):
+    """The venue has taken the position away; its order and fill follow."""
+
+    level: ClassVar[Level] = Level.ERROR
+    position_id: str
+    bot_id: str
+    exchange: str
+    symbol: str
+    side: PositionSide
+    quantity: Decimal
+    price: Decimal
+
+
+class DustKept(Event, frozen=True):
+    """What is left of a position is too small for any order: it closes, and the account keeps the rest at its cost."""
+
+    position_id: str
+    bot_id: str
+    exchange: str
+    symbol: str
+    asset: str
+    quantity: Decimal
+    cost: Decimal
 
 
 class DayStarted(Event, frozen=True):
@@ -355,6 +461,7 @@ class EquitySampled(Event, frozen=True):
 
 AnyEvent = (
     LedgerOpened
+    | PortfolioOpened
     | ConfigActivated
     | ConfigRejected
     | TradingStateChanged
@@ -367,6 +474,7 @@ AnyEvent = (
     | GateChanged
     | OrderDenied
     | OrderSubmitted
+    | OrderAdopted
     | OrderAccepted
     | OrderRejected
     | OrderInDoubt
@@ -377,6 +485,10 @@ AnyEvent = (
     | PositionOpened
     | PositionClosed
     | ExitsMoved
+    | MarginChanged
+    | FundingPaid
+    | PositionLiquidated
+    | DustKept
     | DayStarted
     | EquitySampled
 )

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.core.types import OrderStatus, Verb
+from engine.core.types import OrderStatus, Side, Verb
 
 #: Position of an input around a candle: the venue's reports before its decision, the decision, what followed from it.
 PHASE_VENUE, PHASE_CANDLE, PHASE_AFTER, PHASE_TICK = 0, 1, 2, 3
@@ -65,15 +65,67 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Cause(self.ts, 0, self.exchange, self.symbol, PHASE_CANDLE, "candle", seconds)
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Best bid and ask, or a last price alone (bid == ask). Moves marks and data age; fills of candles feeds ignore it."""
+class _Market(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the market says between bars. Live, the shell gives it the place of the last bar before it, as it does for ticks."""
 
     ts: int
     exchange: str
     symbol: str
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.ts, 0, self.exchange, self.symbol, PHASE_VENUE, type(self).__name__.lower(), 0)
+
+
+class Quote(_Market, frozen=True, kw_only=True, gc=False):
+    """Best bid and ask (L1), or a last price alone (bid == ask). A size of 0 is not known."""
+
     bid: float
     ask: float
     received_ts: int
+    bid_size: float = 0.0
+    ask_size: float = 0.0
+
+
+class Book(_Market, frozen=True, kw_only=True, gc=False):
+    """Depth (L2): (price, size) from the best outwards, sizes in units of the base asset."""
+
+    bids: tuple[tuple[float, float], ...]
+    asks: tuple[tuple[float, float], ...]
+    received_ts: int
+
+
+class Trade(_Market, frozen=True, kw_only=True, gc=False):
+    """A public trade; `aggressor` is the side of who took."""
+
+    price: float
+    size: float
+    aggressor: Side
+    received_ts: int
+
+
+class Mark(_Market, frozen=True, kw_only=True, gc=False):
+    """The venue's mark price: what margin, liquidation and stops with trigger "mark" look at."""
+
+    price: float
+
+
+class Funding(_Market, frozen=True, kw_only=True, gc=False):
+    """A funding boundary: longs pay `rate` of their notional at `mark` to shorts (below zero: the other way)."""
+
+    rate: float
+    mark: float
+
+
+class Feature(_Market, frozen=True, kw_only=True, gc=False):
+    """A number from outside the market (bias, sentiment ...) that rules may read until `valid_until` (us UTC).
+
+    `symbol` "" means every symbol of the exchange, `exchange` "" every exchange.
+    """
+
+    name: str
+    value: float
+    valid_until: int
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,6 +172,19 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True):
     liquidity: str  # MAKER or TAKER
 
 
+class LiquidationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue has closed a position by force; `price` is what it was closed at, `fee` includes the clearance fee."""
+
+    ts: int
+    cause: Cause
+    position_id: str
+    trade_id: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What a person (or a monitor) asks. `cause` is the place of the last input before it, so that a resume keeps its place."""
 
@@ -130,6 +195,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     version: int = 0
     policy: str = "keep_with_exits"  # or "flatten"
+    target: str = ""  # id of a bot, position or order; "" is the account
 
 
-Input = Candle | Quote | Tick | OrderReport | FillReport | Command
+#: What tells of prices and features, and decides nothing by itself.
+MARKET_INPUTS = (Quote, Book, Trade, Mark, Funding, Feature)
+MarketInput = Quote | Book | Trade | Mark | Funding | Feature
+VenueReport = OrderReport | FillReport | LiquidationReport
+Input = Candle | MarketInput | Tick | VenueReport | Command

@@ -20,11 +20,15 @@ from engine.core.positions import Account, Position, apply_fill
 from engine.core.types import (
     DAY_US,
     HOUR_US,
+    MINUTE_US,
     QUANTUM,
+    SECOND_US,
     ZERO,
+    BotStatus,
     InvariantError,
     Mode,
     OrderStatus,
+    PositionSide,
     TradingState,
     entity_id,
 )
@@ -43,13 +47,53 @@ class Counts(msgspec.Struct):
     signals: int = 0
 
 
-class BotBook(msgspec.Struct):
-    """What the ledger knows of one bot."""
+class Messages(msgspec.Struct):
+    """Orders and cancels sent in the running second, minute and day of input time (G8): numbers of it, and counts."""
 
-    status: str = "WARMING_UP"
+    second: int = 0
+    in_second: int = 0
+    minute: int = 0
+    in_minute: int = 0
+    day: int = 0
+    in_day: int = 0
+
+    def add(self, ts: int) -> None:
+        second, minute, day = ts // SECOND_US, ts // MINUTE_US, ts // DAY_US
+        self.in_second = self.in_second + 1 if second == self.second else 1
+        self.in_minute = self.in_minute + 1 if minute == self.minute else 1
+        self.in_day = self.in_day + 1 if day == self.day else 1
+        self.second, self.minute, self.day = second, minute, day
+
+
+class BotBook(msgspec.Struct):
+    """What the ledger knows of one bot: where it is in its life, what it may trade, and what G9 and Kelly learn from."""
+
+    status: BotStatus = BotStatus.WARMING_UP
     reason: str = ""
+    state: TradingState = TradingState.ACTIVE
+    state_reason: str = ""
+    state_actor: str = ""
+    policy: str = "keep_with_exits"
     entries: int = 0
+    entry_ts: list[int] = []
     last_signal_ts: dict[str, int] = {}
+    losses_in_row: int = 0
+    wins: int = 0
+    losses: int = 0
+    won: Decimal = ZERO
+    lost: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    day_start_pnl: Decimal = ZERO
+    peak_pnl: Decimal = ZERO
+    last_stop_ts: dict[str, int] = {}
+    recent: dict[str, list[RoundTrip]] = {}
+
+
+class RoundTrip(msgspec.Struct, frozen=True, array_like=True):
+    """A closed round trip of a symbol: when, and what it made in percent of its entry notional."""
+
+    ts: int
+    pnl_pct: Decimal
 
 
 class Ledger(msgspec.Struct):
@@ -81,6 +125,8 @@ class Ledger(msgspec.Struct):
     positions: dict[str, Position] = {}
     closed_positions: dict[str, Position] = {}
     gates: dict[str, str] = {}
+    messages: Messages = msgspec.field(default_factory=Messages)
+    in_doubt_since: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
     digest: str = ""
 
@@ -91,10 +137,17 @@ class Ledger(msgspec.Struct):
     def position(self, position_id: str) -> Position | None:
         return self.positions.get(position_id) or self.closed_positions.get(position_id)
 
-    def open_position(self, bot_id: str, exchange: str, symbol: str) -> Position | None:
-        """The one open position of (bot, exchange, symbol); spot is long only."""
+    def open_position(
+        self, bot_id: str, exchange: str, symbol: str, side: PositionSide | None = None
+    ) -> Position | None:
+        """The open position of (bot, exchange, symbol), of that side where one is asked for (decisions.md 10)."""
         for position in self.positions.values():
-            if position.symbol == symbol and position.bot_id == bot_id and position.exchange == exchange:
+            if (
+                position.symbol == symbol
+                and position.bot_id == bot_id
+                and position.exchange == exchange
+                and (side is None or position.side is side)
+            ):
                 return position
         return None
 
@@ -113,7 +166,7 @@ class Ledger(msgspec.Struct):
 
     @property
     def account(self) -> Account:
-        """The account of a ledger with one portfolio."""
+        """The account of the portfolio that the ledger was opened with ("main")."""
         return next(iter(self.accounts.values()))
 
     def state_hash(self) -> str:
@@ -171,12 +224,31 @@ def _config_activated(ledger: Ledger, e: ev.ConfigActivated) -> None:
         ledger.bots[bot_id] = BotBook()
     for bot_id, book in ledger.bots.items():
         if bot_id not in named:
-            book.status, book.reason = "STOPPED", f"not in config {e.version}"
-        elif book.status == "STOPPED":
-            book.status, book.reason = "WARMING_UP", ""
+            book.status, book.reason = BotStatus.STOPPED, f"not in config {e.version}"
+        elif book.status is BotStatus.STOPPED:
+            book.status, book.reason = BotStatus.WARMING_UP, ""
+
+
+def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
+    if e.portfolio_id in ledger.accounts:
+        raise InvariantError(f"portfolio {e.name} is opened twice")
+    ledger.accounts[e.portfolio_id] = Account(
+        portfolio_id=e.portfolio_id,
+        name=e.name,
+        currency=e.currency,
+        initial_balance=e.initial_balance,
+        cash=e.initial_balance,
+        peak_equity=e.initial_balance,
+        day_start_equity=e.initial_balance,
+        equity=e.initial_balance,
+    )
 
 
 def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
+    if e.bot_id:
+        book = ledger.bots[e.bot_id]
+        book.state, book.state_reason, book.state_actor, book.policy = e.state, e.reason, e.actor, e.policy
+        return
     ledger.state, ledger.state_reason, ledger.state_actor = e.state, e.reason, e.actor
     ledger.state_since = e.ts
     ledger.halt_policy = e.policy
@@ -330,6 +402,7 @@ def _fold_into_digest(ledger: Ledger, value: Any) -> None:
 
 _HANDLERS: dict[type[ev.Event], Any] = {
     ev.LedgerOpened: _ledger_opened,
+    ev.PortfolioOpened: _portfolio_opened,
     ev.ConfigActivated: _config_activated,
     ev.ConfigRejected: _command_seen,
     ev.TradingStateChanged: _state_changed,

@@ -9,9 +9,12 @@ import msgspec
 from engine.core import events as ev
 from engine.core.inputs import Cause
 from engine.core.types import (
+    ONE,
     QUANTUM,
     TERMINAL,
     ZERO,
+    InstrumentKind,
+    MarginMode,
     OrderStatus,
     OrderType,
     Origin,
@@ -62,6 +65,16 @@ class Order(msgspec.Struct):
     config_version: int
     submitted_ts: int
     cause: Cause
+    oco_group: str = ""
+    replaces: str = ""
+    trigger: str = "last"
+    activation_price: Decimal | None = None
+    callback_rate: Decimal | None = None
+    kind: InstrumentKind = InstrumentKind.SPOT
+    contract_size: Decimal = ONE
+    leverage: Decimal = ONE
+    margin_mode: MarginMode = MarginMode.ISOLATED
+    tag: str = ""
     status: OrderStatus = OrderStatus.SUBMITTED
     in_doubt: bool = False
     cancel_requested: bool = False
@@ -90,6 +103,11 @@ class Order(msgspec.Struct):
     @property
     def remaining(self) -> Decimal:
         return self.quantity - self.filled_quantity
+
+    @property
+    def is_protective(self) -> bool:
+        """Rests at the venue to leave a position: what a pause keeps and a flattening takes away."""
+        return self.reduce_only and self.order_type is not OrderType.MARKET
 
     @property
     def adds_risk(self) -> bool:
@@ -126,6 +144,16 @@ def from_event(e: ev.OrderSubmitted) -> Order:
         submitted_ts=e.ts,
         updated_ts=e.ts,
         cause=e.cause,
+        oco_group=e.oco_group,
+        replaces=e.replaces,
+        trigger=e.trigger,
+        activation_price=e.activation_price,
+        callback_rate=e.callback_rate,
+        kind=e.kind,
+        contract_size=e.contract_size,
+        leverage=e.leverage,
+        margin_mode=e.margin_mode,
+        tag=e.tag,
     )
 
 
@@ -150,9 +178,10 @@ def fill(order: Order, e: ev.OrderFilled) -> None:
     """Add an execution; an over-fill is a fact too and leaves `remaining` negative."""
     order.filled_quantity += e.quantity
     order.filled_value += e.quantity * e.price
-    order.fees += e.fee
+    order.fees += e.fee_value
     order.pnl += e.pnl
-    order.trade_ids.append(e.trade_id)
+    if e.part == 0:
+        order.trade_ids.append(e.trade_id)
     order.in_doubt, order.updated_ts, order.filled_ts = False, e.ts, e.ts
     if order.filled_quantity >= order.quantity:
         order.status, order.closed_ts = OrderStatus.FILLED, e.ts

@@ -12,11 +12,23 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.orders import Order
-from engine.core.types import QUANTUM, ZERO, InvariantError, PositionSide, Side
+from engine.core.types import (
+    ONE,
+    QUANTUM,
+    ZERO,
+    InstrumentKind,
+    InvariantError,
+    MarginMode,
+    PositionSide,
+    Side,
+)
 
 
 class Account(msgspec.Struct):
-    """One portfolio's money in its currency. `peak_equity` and the day's start are baselines of G13."""
+    """One portfolio's money in its currency. `peak_equity` and the day's start are baselines of G13.
+
+    `assets` holds what was paid in third assets (fees in BNB: below zero), `dust` what was too small to be sold, with its cost.
+    """
 
     portfolio_id: str
     currency: str
@@ -29,6 +41,17 @@ class Account(msgspec.Struct):
     sampled_ts: int = 0
     realized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    name: str = "main"
+    assets: dict[str, Decimal] = {}
+    dust: dict[str, Dust] = {}
+
+
+class Dust(msgspec.Struct):
+    """What is left of an asset that no order can sell."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
 
 
 class Position(msgspec.Struct):
@@ -59,6 +82,16 @@ class Position(msgspec.Struct):
     mark_price: Decimal = ZERO
     updated_ts: int = 0
     closed_ts: int = 0
+    kind: InstrumentKind = InstrumentKind.SPOT
+    contract_size: Decimal = ONE
+    leverage: Decimal = ONE
+    margin_mode: MarginMode = MarginMode.ISOLATED
+    margin: Decimal = ZERO
+    maintenance_margin: Decimal = ZERO
+    liquidation_price: Decimal | None = None
+    funding: Decimal = ZERO
+    entries: int = 0
+    stop_reason: str = ""
 
     @classmethod
     def opened_by(cls, e: ev.OrderFilled, order: Order) -> Position:
@@ -75,6 +108,10 @@ class Position(msgspec.Struct):
             opened_ts=e.ts,
             mark_price=e.price,
             extreme=e.price,
+            kind=order.kind,
+            contract_size=order.contract_size,
+            leverage=order.leverage,
+            margin_mode=order.margin_mode,
         )
 
     @property

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.core.config import Limit, Limits
 from engine.core.events import GateResult
 from engine.core.ledger import Ledger
+from engine.core.limits import Limit, Limits
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from engine.core.canonical import sha256_hex
-from engine.core.config import Bot, Config, Exits, Limit, Limits, Sizing, canonical
+from engine.core.config import BotConfig, Config, Entry, Exits, Margin, PythonStrategy, Sizing, canonical
+from engine.core.limits import Limit, Limits
 from engine.core.rules import RuleDocument
+from engine.core.strategy import Factory, RuleStrategy, Strategy
 from engine.core.types import Instrument, entity_id
 
 
@@ -18,12 +23,22 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     strategy_id: str
     symbols: frozenset[str]
     everything: bool
-    rules: RuleDocument
+    strategy: RuleDocument | PythonStrategy
+    portfolio_id: str
     sizing: Sizing
+    entry: Entry
     exits: Exits
+    margin: Margin
     limits: Limits  # the tighter of the bot's and the account's, for gates on one order
     own_limits: Limits  # the bot's alone, for gates that add up what the bot holds
     warmup_factor: int
+    factories: Mapping[str, Factory]
+
+    def make(self) -> Strategy:
+        """A fresh strategy for one symbol. Raises what a Python strategy raises, KeyError when it is not installed."""
+        if isinstance(self.strategy, RuleDocument):
+            return RuleStrategy(self.strategy, self.warmup_factor)
+        return self.factories[self.strategy.python](self.strategy.params)
 
     def trades(self, symbol: str) -> bool:
         return self.everything or symbol in self.symbols
@@ -32,7 +47,9 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Setup:
     """The active config, compiled. Bots are visited in name order, so that no dictionary order decides."""
 
-    def __init__(self, config: Config, ledger_id: str, version: int) -> None:
+    def __init__(
+        self, config: Config, ledger_id: str, version: int, factories: Mapping[str, Factory] = MappingProxyType({})
+    ) -> None:
         self.config = config
         self.version = version
         self.text = canonical(config).decode()
@@ -44,7 +61,7 @@ class Setup:
         self.drawdown_floor = _floor(config.account.limits.max_drawdown_pct)
         self.daily_loss_floor = _floor(config.account.limits.daily_loss_pct)
         self.bots = tuple(
-            _bot(bot, config, ledger_id) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
+            _bot(bot, config, ledger_id, factories) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
         )
         self.by_id = {bot.id: bot for bot in self.bots}
 
@@ -57,25 +74,37 @@ class Setup:
         return sorted({s for bot in self.bots for s in bot.symbols - offered})
 
 
-def _bot(bot: Bot, config: Config, ledger_id: str) -> BotSetup:
+def portfolio_id(ledger_id: str, name: str) -> str:
+    """The id of a portfolio; "main" is the one that the ledger was opened with."""
+    return entity_id(ledger_id, "portfolio", "1" if name == "main" else name)
+
+
+def _bot(bot: BotConfig, config: Config, ledger_id: str, factories: Mapping[str, Factory]) -> BotSetup:
     return BotSetup(
         id=entity_id(ledger_id, "bot", bot.name),
         name=bot.name,
         strategy_id=entity_id(ledger_id, "strategy", bot.strategy.sha256),
         symbols=frozenset(s for s in bot.symbols if s != "*"),
         everything="*" in bot.symbols,
-        rules=bot.strategy,
+        strategy=bot.strategy,
+        portfolio_id=portfolio_id(ledger_id, bot.portfolio),
         sizing=bot.sizing,
+        entry=bot.entry,
         exits=bot.exits,
+        margin=bot.margin,
         limits=_tightest(bot.limits, config.account.limits),
         own_limits=bot.limits,
         warmup_factor=config.warmup_factor,
+        factories=factories,
     )
 
 
 def _tightest(bot: Limits, account: Limits) -> Limits:
     """Bot and account limits merged, the smaller of each (risk.md). Limits of the whole account stay in the account's."""
-    merged = {name: _tighter(getattr(bot, name), getattr(account, name)) for name in Limits.model_fields}
+    merged: dict[str, Any] = {}
+    for name in Limits.model_fields:
+        own, of_all = getattr(bot, name), getattr(account, name)
+        merged[name] = _tighter(own, of_all) if isinstance(own, Limit) else own
     return Limits(**merged)
 
 

@@ -1,40 +1,90 @@
-"""Strategies: what turns closed bars into "enter" and "exit". Rule documents are the only kind so far."""
+"""Strategies: what turns closed bars into "enter" and "exit". A rule document is one kind, an installed Python class the other.
+
+A strategy speaks of one symbol and keeps its own state, which the bars alone make: fed the same bars it says the same. It
+never sees orders or money; sizes, exits and limits are the bot's config.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
 
 from engine.core.evaluate import compile_rules
-from engine.core.inputs import Candle
-from engine.core.setup import BotSetup
+from engine.core.inputs import Candle, Feature
+from engine.core.rules import RuleDocument
+
+#: What `on_bar` answers: a sum of these.
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = 1, 2, 4, 8
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What a strategy may add to its signals; None leaves it to the bot's config.
+
+    `*_price` are limits for orders placed now, `*_reprice` new limits for orders that rest unfilled, `stake` is money to add
+    to (or, below zero, take out of) an open position, `tag` names the signal.
+    """
+
+    entry_price: Decimal | None = None
+    exit_price: Decimal | None = None
+    entry_reprice: Decimal | None = None
+    exit_reprice: Decimal | None = None
+    stake: Decimal | None = None
+    tag: str = ""
+
+
+NO_PROPOSAL = Proposal()
+
+
+class Strategy(Protocol):
+    """Implement this to trade by Python code (`docs/strategies.md`). Exceptions stop the bot, not the engine."""
+
+    #: Closed bars that it must have seen before what it says counts.
+    warmup_bars: int
+    #: For the bar last seen.
+    proposal: Proposal
+
+    def on_bar(self, candle: Candle) -> int:
+        """Take in a closed bar; the sum of ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT that hold on it."""
+        ...
+
+    def on_feature(self, feature: Feature) -> None: ...
+
+    def explain(self) -> dict[str, Any]:
+        """Why, for the journal: nested lists and dicts of strings and booleans, never floats."""
+        ...
+
+
+#: Makes a fresh strategy from a config's params.
+Factory = Callable[[Mapping[str, Any]], Strategy]
 
 
 class RuleStrategy:
-    """One bot's rules on one symbol. `enter` and `leave` speak of the last bar, and stay False until warm."""
+    """A rule document on one symbol."""
 
-    __slots__ = ("bars", "bot", "enter", "leave", "rules", "warmup_bars")
+    __slots__ = ("on_bar", "proposal", "rules", "warmup_bars")
 
-    def __init__(self, bot: BotSetup) -> None:
-        self.bot = bot
-        self.rules = compile_rules(bot.rules)
-        self.warmup_bars = self.rules.warmup_bars(bot.warmup_factor)
-        self.bars = 0
-        self.enter = False
-        self.leave = False
+    def __init__(self, document: RuleDocument, warmup_factor: int) -> None:
+        self.rules = compile_rules(document)
+        self.warmup_bars = self.rules.warmup_bars(warmup_factor)
+        self.proposal = NO_PROPOSAL
+        self.on_bar = self._on_bar
 
-    @property
-    def warm(self) -> bool:
-        return self.bars >= self.warmup_bars
+    def _on_bar(self, candle: Candle) -> int:
+        if not self.rules.on_bar(candle):
+            return 0
+        rules = self.rules
+        return (
+            (ENTER_LONG if rules.entry_long is True else 0)
+            + (EXIT_LONG if rules.exit_long is True else 0)
+            + (ENTER_SHORT if rules.entry_short is True else 0)
+            + (EXIT_SHORT if rules.exit_short is True else 0)
+        )
 
-    def on_bar(self, candle: Candle) -> None:
-        """Push a closed bar."""
-        self.bars += 1
-        fired = self.rules.on_bar(candle)
-        if fired and self.bars >= self.warmup_bars:
-            self.enter = self.rules.entry_long is True
-            self.leave = self.rules.exit_long is True
-        else:
-            self.enter = self.leave = False
+    def on_feature(self, feature: Feature) -> None:
+        """Features reach the rules with their own series."""
 
     def explain(self) -> dict[str, Any]:
         """The rule tree with its values on the last bar, for the journal: strings only."""

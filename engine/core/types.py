@@ -14,6 +14,7 @@ DefaultContext.prec = 80
 getcontext().prec = 80
 
 ZERO = Decimal(0)
+ONE = Decimal(1)
 #: The smallest step that a column keeps; what a division leaves is rounded to it.
 QUANTUM = Decimal("1e-18")
 SECOND_US = 1_000_000
@@ -59,14 +60,43 @@ class PositionSide(StrEnum):
 
 
 class OrderType(StrEnum):
+    """A LIMIT with time in force GTX is post-only. TRAILING_STOP follows the best price by its `callback_rate`."""
+
     MARKET = "MARKET"
     LIMIT = "LIMIT"
     STOP_MARKET = "STOP_MARKET"
+    STOP_LIMIT = "STOP_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
 
 
 class TimeInForce(StrEnum):
+    """Good till cancelled, immediate or cancel, fill or kill, good till crossing (post-only)."""
+
     GTC = "GTC"
     IOC = "IOC"
+    FOK = "FOK"
+    GTX = "GTX"
+
+
+class InstrumentKind(StrEnum):
+    """SPOT moves whole notionals; LINEAR is a perpetual future margined and settled in its quote currency."""
+
+    SPOT = "SPOT"
+    LINEAR = "LINEAR"
+
+
+class MarginMode(StrEnum):
+    """Who answers for a loss: the position's own margin, or the whole account."""
+
+    ISOLATED = "ISOLATED"
+    CROSS = "CROSS"
+
+
+class PositionMode(StrEnum):
+    """One position per bot and symbol that flips, or a long and a short one beside each other."""
+
+    NETTING = "NETTING"
+    HEDGE = "HEDGE"
 
 
 class OrderStatus(StrEnum):
@@ -115,15 +145,29 @@ STRICTNESS: dict[TradingState, int] = {
 
 
 class Verb(StrEnum):
-    """What an operator can ask of a running engine."""
+    """What an operator can ask of a running engine. The stop verbs and RESUME also speak to one bot; the last four only do."""
 
     HOLD = "HOLD"
     RELEASE = "RELEASE"
     PAUSE = "PAUSE"
+    CANCEL = "CANCEL"
     FLATTEN = "FLATTEN"
     HALT = "HALT"
     RESUME = "RESUME"
     ACTIVATE_CONFIG = "ACTIVATE_CONFIG"
+    START_BOT = "START_BOT"
+    STOP_BOT = "STOP_BOT"
+    CLOSE_POSITION = "CLOSE_POSITION"
+    CANCEL_ORDER = "CANCEL_ORDER"
+
+
+class BotStatus(StrEnum):
+    """Where a bot is in its life. What it may trade is its TradingState, which an operator or a gate sets."""
+
+    WARMING_UP = "WARMING_UP"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    ERROR = "ERROR"
 
 
 class Level(StrEnum):
@@ -143,8 +187,25 @@ class InvariantError(Exception):
     """The world is not as believed: stop rather than trade on. Never caught inside the core."""
 
 
+class MarginTier(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a venue's margin table: positions with a notional within [floor, cap) (cap None: no end).
+
+    Maintenance margin = notional x `maintenance_rate` - `cum`; `cum` makes it continuous from tier to tier.
+    """
+
+    floor: Decimal
+    cap: Decimal | None
+    maintenance_rate: Decimal
+    cum: Decimal
+    max_leverage: Decimal
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Trading rules of one symbol at one exchange. `source` says where they come from: "bundled", "venue", "default"."""
+    """Trading rules of one symbol at one exchange. `source` says where they come from: "bundled", "venue", "default".
+
+    Quantities are in units of the base asset, or in contracts of `contract_size` units each. `fee_in_base`: the venue takes
+    the fee of a spot buy out of what was bought.
+    """
 
     exchange: str
     symbol: str
@@ -157,6 +218,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     min_notional: Decimal = Decimal(10)
     status: str = "TRADING"
     source: str = "default"
+    kind: InstrumentKind = InstrumentKind.SPOT
+    contract_size: Decimal = Decimal(1)
+    fee_in_base: bool = False
+    margin_tiers: tuple[MarginTier, ...] = ()
 
     def price_down(self, price: Decimal) -> Decimal:
         return round_to(price, self.tick_size, ROUND_FLOOR)

@@ -38,7 +38,6 @@ BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
         ({"bots": [BOT | {"exits": {"trailing": {"distanse_pct": 1}}}]}, "$.bots[0].exits.trailing.distanse_pct", "distance_pct"),
         ({"bots": [BOT | {"strategy": DEFAULT_STRATEGY | {"entry_long": {"op": "gtt", "left": "close", "right": 1}}}]},
          "$.bots[0].strategy.entry_long.op", "did you mean 'gt'?"),
-        ({"bots": [BOT | {"strategy": DEFAULT_STRATEGY | {"entry_short": {"op": "gt", "left": "close", "right": 1}}}]}, "$.bots[0]", "futures"),
         ({"bots": [BOT, BOT]}, "$", "two bots are named 'a'"),
         ({"bots": []}, "$.bots", "at least 1"),
         ({"bots": [BOT | {"exits": {"stop_loss_pct": "NaN"}}]}, "$.bots[0].exits.stop_loss_pct", "finite"),
