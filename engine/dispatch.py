@@ -10,14 +10,14 @@ from engine.core.inputs import FillReport, OrderReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.types import InvariantError, OrderStatus, TradingState
-from engine.halt import Latch
+from engine.halt import Latch, MemoryLatch
 from engine.ports import Venue
 
 
 class Dispatch:
     """Turns durable intents into sends. `hold` is the kill key's first press: set from any thread, seen at the next send."""
 
-    def __init__(self, venue: Venue, latch: Latch, ledger: Ledger) -> None:
+    def __init__(self, venue: Venue, latch: Latch | MemoryLatch, ledger: Ledger) -> None:
         self.venue = venue
         self.latch = latch
         self.hold = False

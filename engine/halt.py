@@ -18,6 +18,25 @@ class Latched(NamedTuple):
     reason: str
 
 
+class MemoryLatch:
+    """The latch of a backtest: nobody else can set it."""
+
+    def __init__(self) -> None:
+        self._latched: Latched | None = None
+
+    def is_set(self) -> bool:
+        return self._latched is not None
+
+    def read(self) -> Latched | None:
+        return self._latched
+
+    def set(self, actor: str, reason: str) -> None:
+        self._latched = self._latched or Latched(actor, reason)
+
+    def clear(self) -> None:
+        self._latched = None
+
+
 class Latch:
     """One ledger's latch (decisions.md 17). Present means HALTED, whatever the journal says."""
 

@@ -20,7 +20,7 @@ from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.config import diff as config_diff
 from engine.core.context import Context, State
-from engine.core.inputs import PHASE_AFTER, Candle, Cause, Command, Input, Quote, Tick
+from engine.core.inputs import MARKET_INPUTS, PHASE_AFTER, Candle, Cause, Command, Input, MarketInput, Tick
 from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import TradingState, Verb
@@ -38,7 +38,8 @@ GRACE_S = 0.05
 #: Seconds between two ticks of a live feed.
 TICK_S = 1.0
 
-Batches = AsyncIterator[Sequence[Candle | Quote | Tick]]
+Taken = Candle | MarketInput | Tick
+Batches = AsyncIterator[Sequence[Taken]]
 LoadConfig = Callable[[int], Awaitable[tuple[object, str]]]
 
 
@@ -159,7 +160,7 @@ class Engine:
         if self._take_answers():
             await self._commit_and_act()
 
-    async def _next(self, iterator: Batches) -> Sequence[Candle | Quote | Tick] | None:
+    async def _next(self, iterator: Batches) -> Sequence[Taken] | None:
         """The next batch, None at the end. While it is awaited, commands are served, and what is decided is committed:
         a screen sees committed events only. Live, each second is a tick."""
         pull = asyncio.ensure_future(_pull(iterator))
@@ -185,9 +186,9 @@ class Engine:
         finally:
             pull.cancel()
 
-    def _was_decided(self, value: Candle | Quote | Tick) -> bool:
+    def _was_decided(self, value: Taken) -> bool:
         """Inputs at or before the ledger's cursor only warm the market (decisions.md 5)."""
-        if self._decided is None or isinstance(value, Quote):
+        if self._decided is None or isinstance(value, MARKET_INPUTS):
             return False
         if value.cause.place <= self._decided:
             decide.warm(self.state, value)
@@ -200,12 +201,12 @@ class Engine:
         if self.clock_us is not None:
             await self._apply(Tick(ts=max(self.clock_us(), self.state.ledger.now), after=self.place))
 
-    async def take(self, value: Candle | Quote | Tick) -> None:
+    async def take(self, value: Taken) -> None:
         """One market input: what the venue makes of it, then what we do."""
         if isinstance(value, Candle):
             for report in self.dispatch.venue.on_candle(value):
                 await self._apply(report)
-        if not isinstance(value, Quote):
+        if not isinstance(value, MARKET_INPUTS):
             self.place = value.cause
         await self._apply(value)
 
@@ -414,7 +415,7 @@ class Engine:
         return decide.apply(ctx, [event])
 
 
-async def _pull(iterator: Batches) -> Sequence[Candle | Quote | Tick] | None:
+async def _pull(iterator: Batches) -> Sequence[Taken] | None:
     return await anext(iterator, None)
 
 

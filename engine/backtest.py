@@ -1,0 +1,106 @@
+"""The engine over recorded inputs, as fast as they come: the same `Engine`, dispatch and paper venue as live, on a journal in
+memory, without an event loop. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+from engine.core import events as ev
+from engine.core.config import Config
+from engine.core.context import State
+from engine.core.inputs import PHASE_AFTER, Candle, Cause, MarketInput, Tick
+from engine.core.market import Market
+from engine.core.setup import Setup
+from engine.core.strategy import Factory
+from engine.core.types import Instrument, InvariantError, Mode, uuid7
+from engine.dispatch import Dispatch
+from engine.halt import MemoryLatch
+from engine.ports import Journal
+from engine.runtime import Engine
+from engine.venues.paper import PaperVenue
+
+GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
+
+
+T = TypeVar("T")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits: a journal in memory and the paper venue answer at once."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    raise InvariantError("something waits in a backtest")
+
+
+class Backtest:
+    """A ledger of its own from genesis on. `feed` as often as you like, then `finish`, then look at `ledger`."""
+
+    def __init__(
+        self,
+        config: Config,
+        instruments: Sequence[Instrument],
+        journal: Journal,
+        *,
+        balance: Decimal = Decimal(10_000),
+        currency: str = "",
+        seed: int = 1,
+        feed: str = "backtest",
+        factories: Mapping[str, Factory] | None = None,
+    ) -> None:
+        ledger_id = uuid7(0, "ledger", str(seed))
+        self.setup = Setup(config, ledger_id, 1, factories or {})
+        opening = drive(journal.open())
+        market = Market(instruments, tail_bars=1)
+        market.arm(self.setup)
+        self.engine = Engine(
+            state=State(opening.ledger, market),
+            setup=self.setup,
+            journal=journal,
+            dispatch=Dispatch(PaperVenue(instruments, self.setup.costs), MemoryLatch(), opening.ledger),
+            load_config=_no_other_config,
+        )
+        genesis = [
+            ev.LedgerOpened(
+                ts=0,
+                cause=GENESIS,
+                ledger_id=ledger_id,
+                mode=Mode.PAPER,
+                feed=feed,
+                seed=seed,
+                base_currency=currency or instruments[0].quote,
+                initial_balance=balance,
+            ),
+            ev.ConfigActivated(
+                ts=0,
+                cause=GENESIS,
+                version=1,
+                sha256=self.setup.sha256,
+                previous=0,
+                actor="backtest",
+                diff=(),
+                config=self.setup.text,
+            ),
+        ]
+        drive(self.engine.open_ledger(genesis))
+        drive(self.engine.start())
+        self.ledger = opening.ledger
+        self.market = market
+
+    def feed(self, inputs: Iterable[Candle | MarketInput | Tick]) -> None:
+        """Play inputs in order. Raises InvariantError, as the engine does."""
+        take = self.engine.take
+        for value in inputs:
+            drive(take(value))
+
+    def finish(self) -> None:
+        """Commit what is decided. Positions and orders stay as they are."""
+        drive(self.engine.flush())
+
+
+async def _no_other_config(version: int) -> tuple[object, str]:
+    raise LookupError(f"a backtest has no config {version}")
