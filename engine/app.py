@@ -264,8 +264,12 @@ class Session:
         engine = self.engine
         start_after = None
         if self.pacer is None:  # live: from the cursor's own moment on, or from the end of the history
-            cursor, closes = engine.state.ledger.cursor, engine.state.market.closes
-            start_after = cursor.ts - 1 if cursor is not None and cursor.ts else max(closes.values(), default=None)
+            cursor, series = engine.state.ledger.cursor, engine.state.market.series.values()
+            start_after = (
+                cursor.ts - 1
+                if cursor is not None and cursor.ts
+                else max((s.close_ts for s in series if s.close_ts >= 0), default=None)
+            )
         await engine.feed(self._played(self.feed.batches(start_after)))
         await engine.flush()
         if self.until_end or self._max_candles:

@@ -22,6 +22,8 @@ from engine.ports import Journal
 from engine.runtime import Engine
 from engine.venues.paper import PaperVenue
 
+#: Bars kept per symbol: what gates look back on.
+TAIL_BARS = 400
 GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
 
 
@@ -55,7 +57,7 @@ class Backtest:
         ledger_id = uuid7(0, "ledger", str(seed))
         self.setup = Setup(config, ledger_id, 1, factories or {})
         opening = drive(journal.open())
-        market = Market(instruments, tail_bars=1)
+        market = Market(instruments, tail_bars=TAIL_BARS)
         market.arm(self.setup)
         self.engine = Engine(
             state=State(opening.ledger, market),

@@ -216,7 +216,7 @@ def bots(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.BotView, ...]
 
 def warmth(market: Market, bot_id: str) -> str:
     """How far a bot's indicators are, at its furthest symbol: it trades from there on."""
-    found = [r for runners in market.runners.values() for r in runners if r.bot.id == bot_id]
+    found = [r for series in market.series.values() for r in series.runners if r.bot.id == bot_id]
     best = max(found, key=lambda r: r.bars / max(r.warmup_bars, 1), default=None)
     return "no symbol of this feed" if best is None else f"{best.bars:,} of {best.warmup_bars:,} bars to warm up"
 

@@ -67,7 +67,7 @@ def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
         return out + close_position(ctx, position, exits.FLATTEN)
     bot = ctx.setup.by_id.get(position.bot_id)
     if e.side == "BUY" and bot is not None:
-        instrument = ctx.market.instruments[(position.exchange, position.symbol)]
+        instrument = ctx.market.instrument(position.exchange, position.symbol)
         return [*out, moved(ctx, position, exits.initial(position, bot.exits, instrument))]
     return out + place_exits(ctx, position)
 

@@ -90,8 +90,8 @@ def _decide(ctx: Context, value: Tick | VenueReport | Command) -> Events:
 def _on_candle(ctx: Context, candle: Candle) -> Iterator[Events]:
     """What each bot on the symbol makes of a closed bar, bot by bot."""
     market, ledger = ctx.market, ctx.ledger
-    market.observe(candle)
-    for runner in market.runners[(candle.exchange, candle.symbol)]:
+    series = market.observe(candle)
+    for runner in series.runners:
         bot = runner.bot
         if runner.warm and ledger.bots[bot.id].status is BotStatus.WARMING_UP:
             running = BotStatus.RUNNING
@@ -110,7 +110,7 @@ def _manage(ctx: Context, position: Position, candle: Candle) -> Events:
     if flattening(ctx):
         return close_position(ctx, position, exits.FLATTEN)
     bot = ctx.setup.by_id.get(position.bot_id)
-    instrument = ctx.market.instruments[(candle.exchange, candle.symbol)]
+    instrument = ctx.market.instrument(candle.exchange, candle.symbol)
     plan = exits.trailed(position, bot.exits, instrument, money(candle.high)) if bot else None
     if plan is None:
         return place_exits(ctx, position)

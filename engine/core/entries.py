@@ -22,7 +22,7 @@ def enter(ctx: Context, runner: Runner, candle: Candle) -> Events:
     bot = runner.bot
     if ctx.ledger.bots[bot.id].status in (BotStatus.STOPPED, BotStatus.ERROR):
         return []
-    instrument = ctx.market.instruments[(candle.exchange, candle.symbol)]
+    instrument = ctx.market.instrument(candle.exchange, candle.symbol)
     mark = money(candle.close)
     price = mark * (1 + ctx.setup.costs.slippage_bps / 10_000)
     signal = _signal(ctx, runner, candle.exchange, candle.symbol, Side.BUY, "ENTRY", mark)

@@ -1,4 +1,4 @@
-"""What is known of prices: last candles, marks, data age, strategies' indicators. A cache, rebuildable, never journaled."""
+"""What is known of prices: last candles, marks, data age, what bots make of them. A cache, rebuildable, never journaled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 
+from engine.core.indicators import IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
+from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
 from engine.core.types import Instrument, InvariantError, money
 
@@ -40,91 +42,155 @@ class Runner:
         self.signal = signal if self.bars >= self.warmup_bars else 0
 
 
-class Market:
-    """Prices by (exchange, symbol) and one runner by (bot, exchange, symbol)."""
+class Series:
+    """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
 
-    def __init__(self, instruments: Iterable[Instrument], tail_bars: int = 0) -> None:
-        self.instruments: dict[Key, Instrument] = {(i.exchange, i.symbol): i for i in instruments}
-        self.tail: dict[Key, deque[Candle]] = {key: deque(maxlen=tail_bars or None) for key in self.instruments}
-        self.last: dict[Key, float] = {}
-        self.marks: dict[Key, float] = {}
-        self.spreads: dict[Key, tuple[float, float]] = {}  # (ask - bid, their middle)
-        self.due: dict[Key, int] = {}
-        self.late_us: dict[Key, int] = {}
-        self.closes: dict[Key, int] = {}
-        self.candles = 0
-        self.heard = 0  # bars and what came between them
-        self.runners: dict[Key, list[Runner]] = {key: [] for key in self.instruments}
+    __slots__ = (
+        "_money",
+        "atrs",
+        "close_ts",
+        "due",
+        "instrument",
+        "last",
+        "late_us",
+        "mark",
+        "runners",
+        "spread",
+        "tail",
+    )
 
-    def arm(self, setup: Setup) -> None:
-        """Give each bot of `setup` a strategy per symbol, warmed from the tail. Replaces the strategies of the config before."""
-        for key, tail in self.tail.items():
-            runners = [Runner(bot) for bot in setup.bots_on(*key)]
-            for runner in runners:
-                for candle in tail:
-                    runner.on_bar(candle)
-            self.runners[key] = runners
+    def __init__(self, instrument: Instrument, tail_bars: int) -> None:
+        self.instrument = instrument
+        self.tail: deque[Candle] = deque(maxlen=tail_bars or None)
+        self.runners: list[Runner] = []
+        self.last: float | None = None
+        self.mark: float | None = None  # the venue's mark price, where it says one
+        self.spread: tuple[float, float] | None = None  # (bid, ask)
+        self.close_ts = -1
+        self.due = -1  # when the next word is due; -1: nothing was heard
+        self.late_us: int | None = None
+        self.atrs: IndicatorSet | None = None
+        self._money: Decimal | None = None
 
-    def bars_lacking(self, setup: Setup) -> str:
-        """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
-        for (exchange, symbol), tail in self.tail.items():
-            for bot in setup.bots_on(exchange, symbol):
-                need = bot.make().warmup_bars
-                if need > len(tail):
-                    lack = need - len(tail)
-                    return f"bot {bot.name} needs {need} bars of {symbol} to warm up and has {len(tail)}: {lack} are lacking"
-        return ""
+    @property
+    def price(self) -> Decimal | None:
+        """The last price as money, None before the first."""
+        if self._money is None and self.last is not None:
+            self._money = money(self.last)
+        return self._money
 
     def observe(self, candle: Candle) -> None:
         """Take in a closed bar. Raises InvariantError when it goes back in time: nothing computed from it could be trusted."""
-        key = (candle.exchange, candle.symbol)
-        if candle.ts <= self.closes.get(key, -1):
-            raise InvariantError(f"candle of {candle.symbol} goes back in time: {candle.ts} after {self.closes[key]}")
-        self.closes[key] = candle.ts
-        self.last[key] = candle.close
-        self.due[key] = candle.received_ts + candle.timeframe_us
-        self.late_us[key] = candle.received_ts - candle.ts
-        self.tail[key].append(candle)
-        self.candles += 1
-        self.heard += 1
-        for runner in self.runners[key]:
+        if candle.ts <= self.close_ts:
+            raise InvariantError(f"candle of {candle.symbol} goes back in time: {candle.ts} after {self.close_ts}")
+        self.close_ts = candle.ts
+        self.last = candle.close
+        self._money = None
+        received_ts = candle.received_ts
+        self.due = received_ts + candle.timeframe_us
+        self.late_us = received_ts - candle.ts
+        self.tail.append(candle)
+        if self.atrs is not None:
+            self.atrs.update(candle)
+        for runner in self.runners:
             runner.on_bar(candle)
 
-    def hear(self, value: MarketInput) -> None:
-        """Take in what the market says between bars."""
-        key = (value.exchange, value.symbol)
-        if isinstance(value, Feature):
-            self._feature(value)
-        elif key in self.instruments and isinstance(value, Quote | Trade | Book):
-            self._price(key, value)
-        elif key in self.instruments and isinstance(value, Mark | Funding):
-            self.marks[key] = value.price if isinstance(value, Mark) else value.mark
-
-    def _price(self, key: Key, value: Quote | Trade | Book) -> None:
+    def hear(self, value: Quote | Trade | Book) -> None:
+        """Take in a price between bars."""
         if isinstance(value, Trade):
-            self.last[key] = value.price
+            self.last = value.price
         else:
             bid, ask = (value.bid, value.ask) if isinstance(value, Quote) else (value.bids[0][0], value.asks[0][0])
-            self.last[key] = (bid + ask) / 2
-            self.spreads[key] = (ask - bid, self.last[key])
-        self.heard += 1
-        self.due[key] = value.received_ts
+            self.last = (bid + ask) / 2
+            self.spread = (bid, ask)
+        self._money = None
+        self.due = value.received_ts
 
-    def _feature(self, feature: Feature) -> None:
-        for (exchange, symbol), runners in self.runners.items():
-            if feature.exchange in ("", exchange) and feature.symbol in ("", symbol):
-                for runner in runners:
-                    runner.strategy.on_feature(feature)
+    def age_us(self, now: int) -> int | None:
+        """How long it has been silent beyond what is normal, in us; after a bar the next word is due one bar later."""
+        return None if self.due < 0 else max(0, now - self.due)
+
+    def atr(self, period: int) -> float | None:
+        """Average true range of the last `period` bars, in price units; None while unknown."""
+        if self.atrs is None:
+            return None
+        value = self.atrs.value(f"atr_{period}")
+        return value if value == value else None
+
+
+class Market:
+    """A Series by (exchange, symbol), each with a runner for every bot that trades it."""
+
+    def __init__(self, instruments: Iterable[Instrument], tail_bars: int = 0) -> None:
+        self.series: dict[Key, Series] = {(i.exchange, i.symbol): Series(i, tail_bars) for i in instruments}
+        self.candles = 0
+        self.heard = 0  # bars and what came between them
+
+    @property
+    def instruments(self) -> dict[Key, Instrument]:
+        return {key: series.instrument for key, series in self.series.items()}
+
+    def instrument(self, exchange: str, symbol: str) -> Instrument:
+        return self.series[(exchange, symbol)].instrument
+
+    def arm(self, setup: Setup) -> None:
+        """Give each bot of `setup` a runner per symbol, warmed from the tail. Replaces those of the config before."""
+        for key, series in self.series.items():
+            bots = setup.bots_on(*key)
+            periods = sorted({period for bot in bots for period in bot.atr_periods})
+            atrs = {f"atr_{n}": Indicator(fn="ATR", params={"timeperiod": n}) for n in periods}
+            series.atrs = IndicatorSet(atrs) if atrs else None
+            series.runners = [Runner(bot) for bot in bots]
+            for candle in series.tail:
+                if series.atrs is not None:
+                    series.atrs.update(candle)
+                for runner in series.runners:
+                    runner.on_bar(candle)
+
+    def bars_lacking(self, setup: Setup) -> str:
+        """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
+        needs = {bot.id: bot.make().warmup_bars for bot in setup.bots}
+        for (exchange, symbol), series in self.series.items():
+            for bot in setup.bots_on(exchange, symbol):
+                need, have = needs[bot.id], len(series.tail)
+                if need > have:
+                    return (
+                        f"bot {bot.name} needs {need} bars of {symbol} to warm up and has {have}: "
+                        f"{need - have} are lacking"
+                    )
+        return ""
+
+    def observe(self, candle: Candle) -> Series:
+        """Take in a closed bar; its series. Raises InvariantError when it goes back in time, KeyError for another's symbol."""
+        series = self.series[(candle.exchange, candle.symbol)]
+        series.observe(candle)
+        self.candles += 1
+        self.heard += 1
+        return series
+
+    def hear(self, value: MarketInput) -> None:
+        """Take in what the market says between bars; symbols of others are passed over."""
+        if isinstance(value, Feature):
+            for (exchange, symbol), series in self.series.items():
+                if value.exchange in ("", exchange) and value.symbol in ("", symbol):
+                    for runner in series.runners:
+                        runner.strategy.on_feature(value)
+            return
+        series_or_none = self.series.get((value.exchange, value.symbol))
+        if series_or_none is None:
+            return
+        if isinstance(value, Mark | Funding):
+            series_or_none.mark = value.price if isinstance(value, Mark) else value.mark
+        else:
+            series_or_none.hear(value)
+            self.heard += 1
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         """The last price as money, None before the first."""
-        price = self.last.get((exchange, symbol))
-        return None if price is None else money(price)
+        series = self.series.get((exchange, symbol))
+        return None if series is None else series.price
 
     def age_us(self, exchange: str, symbol: str, now: int) -> int | None:
-        """How long a symbol has been silent beyond what is normal for it, in microseconds; None when nothing was heard.
-
-        After a bar the next word is due one bar later; after a quote at once.
-        """
-        due = self.due.get((exchange, symbol))
-        return None if due is None else max(0, now - due)
+        """See `Series.age_us`; None when nothing was heard."""
+        series = self.series.get((exchange, symbol))
+        return None if series is None else series.age_us(now)

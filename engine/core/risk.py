@@ -164,9 +164,10 @@ def trading_state(view: View, intent: Intent) -> GateResult:
 
 def instrument_rules(view: View, intent: Intent) -> GateResult:
     """G2. Tick, lot, smallest and largest quantity, smallest notional, status."""
-    rules = view.market.instruments.get((intent.exchange, intent.symbol))
-    if rules is None:
+    series = view.market.series.get((intent.exchange, intent.symbol))
+    if series is None:
         return result("INSTRUMENT_RULES", DenyCode.INSTRUMENT_UNKNOWN, Verdict.BLOCKED, "known", "unknown")
+    rules = series.instrument
     prices = [
         p for p in (intent.price, intent.stop_price) if p is not None and intent.order_type is not OrderType.MARKET
     ]
@@ -324,7 +325,8 @@ def duplicate_order(view: View, intent: Intent) -> GateResult:
 
 def stale_data(view: View, intent: Intent) -> GateResult:
     """G12. How late the newest candle of the symbol arrived, or how long ago anything did."""
-    late = view.market.late_us.get((intent.exchange, intent.symbol))
+    series = view.market.series.get((intent.exchange, intent.symbol))
+    late = None if series is None else series.late_us
     if late is None:
         return result("STALE_DATA", DenyCode.DATA_UNKNOWN, Verdict.BLOCKED, "data", "none yet")
     age = view.market.age_us(intent.exchange, intent.symbol, view.now) or 0

@@ -17,6 +17,10 @@ from engine.core.strategy import Factory, RuleStrategy, Strategy
 from engine.core.types import Instrument, entity_id
 
 
+#: Bars of the average true range that G12 holds a jump against.
+JUMP_ATR_PERIOD = 14
+
+
 class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
@@ -33,6 +37,18 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     own_limits: Limits  # the bot's alone, for gates that add up what the bot holds
     warmup_factor: int
     factories: Mapping[str, Factory]
+
+    @property
+    def atr_periods(self) -> set[int]:
+        """Periods of the average true ranges that its size, its stops and its limits ask for."""
+        periods = set()
+        if self.sizing.kind == "volatility_target":
+            periods.add(self.sizing.atr_period)
+        if self.exits.trailing is not None and self.exits.trailing.atr_multiple is not None:
+            periods.add(self.exits.trailing.atr_period)
+        if self.limits.max_jump_atr.hard is not None or self.limits.max_jump_atr.soft is not None:
+            periods.add(JUMP_ATR_PERIOD)
+        return periods
 
     def make(self) -> Strategy:
         """A fresh strategy for one symbol. Raises what a Python strategy raises, KeyError when it is not installed."""

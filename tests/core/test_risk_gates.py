@@ -75,7 +75,7 @@ async def test_g1_trading_state(tmp_path: Path, state: TradingState, held: bool,
 )
 async def test_g2_instrument_rules(tmp_path: Path, changes: dict[str, Any], rules: dict[str, Any], code: str) -> None:
     view = await view_of(tmp_path)
-    view.market.instruments[("test", "BTC/USDT")] = msgspec.structs.replace(BTC, **rules)
+    view.market.series[("test", "BTC/USDT")].instrument = msgspec.structs.replace(BTC, **rules)
     verdict = Verdict.BLOCKED if code else Verdict.ALLOWED
     assert check(risk.instrument_rules, view, msgspec.structs.replace(BUY, **changes)) == (verdict, code)
 
