@@ -166,7 +166,7 @@ class Session:
         """Indicators start from the feed's past; live, only from what was decided before: the rest is played."""
         cursor = state.ledger.cursor
         known = cursor.ts if self.pacer is None and cursor is not None and cursor.ts else None
-        for candle in await self.feed.history(_bars_needed(setup)):
+        for candle in await self.feed.history(_bars_needed(setup, self.feed.timeframe_us)):
             if known is None or candle.ts < known:
                 decide.warm(state, candle)
 
@@ -362,8 +362,8 @@ def _position_after(batch: Sequence[FeedInput], candles: int) -> int:
     return len(batch)
 
 
-def _bars_needed(setup: Setup) -> int:
-    return max((bot.make().warmup_bars for bot in setup.bots), default=0)
+def _bars_needed(setup: Setup, timeframe_us: int) -> int:
+    return max((bot.make(timeframe_us).warmup_bars for bot in setup.bots), default=0)
 
 
 def _decoded(text: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Slots. All numbers that a rule can read live in two flat lists, `now` and `before` (the bar before): five prices first, then
 every indicator output, then what the evaluator adds. Lists instead of dicts because this is the path of every bar; the two
-are swapped, never copied. Unknown is NaN.
+are swapped, never copied. Unknown is NaN. An indicator of a higher timeframe keeps its value until its next bar has closed.
 
 A bar that holds a NaN or an infinity is unknown as a whole: all its series are NaN, and no indicator sees it (TA-Lib
 refuses such input); the bar after it finds a `before` that is unknown.
@@ -10,16 +10,19 @@ refuses such input); the bar after it finds a `before` that is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from math import fsum, gcd, inf
 from operator import itemgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.core.inputs import Candle
+from engine.core.timeframes import HigherBars, check_timeframe
+from engine.core.types import TIMEFRAMES_US
 
 if TYPE_CHECKING:
     from engine.core.rules import Indicator
@@ -32,7 +35,7 @@ _POSITION = "it answers with a position in the history, not with a value"
 _OVERFLOW = "it is infinite at ordinary prices (above 710)"
 #: TA-Lib functions that we do not offer, with the reason shown to whoever asks for one.
 EXCLUDED: dict[str, str] = {
-    **dict.fromkeys(("AD", "CUMSUM", "NVI", "OBV", "PVI", "PVT", "VWAP", "WAD"), _ANCHORED),
+    **dict.fromkeys(("AD", "CUMSUM", "NVI", "OBV", "PVI", "PVT", "WAD"), _ANCHORED),
     **dict.fromkeys(("MAXINDEX", "MININDEX", "MINMAXINDEX"), _POSITION),
     **dict.fromkeys(("COSH", "EXP", "SINH"), _OVERFLOW),
     "MAVP": "it needs a second series of periods, which a candle has not",
@@ -51,16 +54,53 @@ _UNNAMED_OUTPUTS = frozenset({"real", "integer"})
 
 
 class Function(NamedTuple):
-    """What TA-Lib's metadata say of a function. `parameters` maps each name to its default, whose type is the type."""
+    """What TA-Lib's metadata say of a function. `parameters` maps each name to its default, whose type is the type; those
+    `required` must be given all the same."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     parameters: Mapping[str, int | float]
     recursive: bool
+    required: frozenset[str] = frozenset()
 
 
-def _talib() -> ModuleType:
+class RollingVwap:
+    """Volume-weighted average of the typical price, (high + low + close) / 3, over the last `timeperiod` bars. Unknown while
+    there are fewer, and when none of them has volume. TA-Lib's VWAP counts from the first bar of the history instead.
+
+    The sums are exact (fsum): a running sum would depend on all bars before, and a restart would change it.
+    """
+
+    __slots__ = ("_paid", "_volumes")
+
+    def __init__(self, timeperiod: int) -> None:
+        self._paid: deque[float] = deque(maxlen=timeperiod)
+        self._volumes: deque[float] = deque(maxlen=timeperiod)
+
+    def update(self, high: float, low: float, close: float, volume: float) -> float:
+        """Push a closed bar; the average, or NaN."""
+        self._paid.append((high + low + close) / 3 * volume)
+        self._volumes.append(volume)
+        if len(self._paid) < (self._paid.maxlen or 0):
+            return NAN
+        try:
+            total = fsum(self._volumes)
+            average = fsum(self._paid) / total if total > 0 else NAN
+        except (OverflowError, ValueError):  # a sum beyond what a float holds
+            return NAN
+        return average if -inf < average < inf else NAN
+
+
+#: What TA-Lib lacks. Donchian channels and Supertrend it has (0.8).
+OWN = {
+    "VWAP": Function(
+        "VWAP", ("high", "low", "close", "volume"), ("real",), {"timeperiod": 1}, False, frozenset({"timeperiod"})
+    )
+}
+
+
+def talib() -> ModuleType:
     import talib.abstract  # here, not above: 50 ms that `quantsail --help` need not pay
     import talib.stream
 
@@ -69,8 +109,8 @@ def _talib() -> ModuleType:
 
 @lru_cache(maxsize=1)
 def offered() -> frozenset[str]:
-    """Names of the TA-Lib functions a rule may use: all that read only a candle's five numbers, less EXCLUDED."""
-    return frozenset(_talib().get_functions()) - EXCLUDED.keys()
+    """Names of the functions a rule may use: TA-Lib's that read only a candle's five numbers, less EXCLUDED, and our own."""
+    return (frozenset(talib().get_functions()) - EXCLUDED.keys()) | OWN.keys()
 
 
 @lru_cache(maxsize=512)
@@ -78,7 +118,9 @@ def function(name: str) -> Function:
     """Metadata of an offered function. Raises KeyError for any other name."""
     if name not in offered():
         raise KeyError(name)
-    meta = _talib().abstract.Function(name)
+    if name in OWN:
+        return OWN[name]
+    meta = talib().abstract.Function(name)
     inputs: list[str] = []
     for field in meta.input_names.values():
         inputs += [field] if isinstance(field, str) else field
@@ -96,9 +138,17 @@ def output_names(name: str, fn: str) -> tuple[str, ...]:
     return tuple(f"{name}_{output}" for output in outputs)
 
 
+def arguments(fn: str, params: Mapping[str, int | float]) -> dict[str, int | float]:
+    """The parameters as TA-Lib wants them: 2 is no float there, and a document does not tell 2 from 2.0."""
+    known = function(fn).parameters
+    return {key: float(value) if isinstance(known[key], float) else value for key, value in params.items()}
+
+
 def lookback(fn: str, params: Mapping[str, int | float]) -> int:
     """Bars before the first value. Negative when TA-Lib refuses the parameters."""
-    return int(_talib().abstract.Function(fn, **params).lookback)
+    if fn in OWN:
+        return int(params["timeperiod"]) - 1
+    return int(talib().abstract.Function(fn, **arguments(fn, params)).lookback)
 
 
 def warmup_bars(fn: str, params: Mapping[str, int | float], factor: int) -> int:
@@ -114,6 +164,10 @@ def warmup_bars(fn: str, params: Mapping[str, int | float], factor: int) -> int:
     return max(known, factor * max([*periods, _HIDDEN_PERIODS.get(fn, 1 if periods else known)]))
 
 
+#: Writes what a closed bar changes into `now`.
+Fill = Callable[[list[float], Candle], None]
+
+
 class _Pending(NamedTuple):
     """An indicator whose handle cannot be opened yet."""
 
@@ -125,28 +179,46 @@ class _Pending(NamedTuple):
 
 
 class IndicatorSet:
-    """The indicators of one document over one stream of closed bars; about 0.5 us a bar for EMA, EMA, RSI and MACD."""
+    """The series of one document over one stream of closed bars: prices, indicators, and the features that it reads."""
 
-    def __init__(self, indicators: Mapping[str, Indicator]) -> None:
+    __slots__ = (
+        "_features",
+        "_fills",
+        "_higher",
+        "_history",
+        "_of_close",
+        "_pending",
+        "_unknown",
+        "_warmups",
+        "before",
+        "now",
+        "slots",
+    )
+
+    def __init__(self, indicators: Mapping[str, Indicator], features: Iterable[str] = ()) -> None:
         self.slots: dict[str, int] = {name: index for index, name in enumerate(PRICES)}
         self._warmups: list[tuple[str, Mapping[str, int | float]]] = []
-        # Most functions read the close alone; they get loops of their own, which saves a quarter of the bar.
-        self._of_close: list[tuple[Callable[[float], float], int]] = []
-        self._of_close_many: list[tuple[Callable[[float], tuple[float, ...]], slice]] = []
-        self._of_others: list[tuple[Callable[..., Any], Callable[[list[float]], Sequence[float]], int | slice]] = []
-        pending: list[_Pending] = []
-        for name, indicator in indicators.items():
+        own, higher = by_timeframe(indicators)
+        self._pending: list[_Pending] = []
+        for name, indicator in own.items():
             first = len(self.slots)
             names = output_names(name, indicator.fn)
             self.slots.update({series: first + offset for offset, series in enumerate(names)})
             need = lookback(indicator.fn, indicator.params) + 1
             inputs = tuple(PRICES.index(field) for field in function(indicator.fn).inputs)
             slot = first if len(names) == 1 else slice(first, first + len(names))
-            pending.append(_Pending(need, indicator.fn, indicator.params, inputs, slot))
+            self._pending.append(_Pending(need, indicator.fn, indicator.params, inputs, slot))
             self._warmups.append((indicator.fn, indicator.params))
-        self.lookback = max((each.need_bars - 1 for each in pending), default=0)
-        self._pending = sorted(pending, key=lambda each: each.need_bars)
+        self._pending.sort(key=lambda each: each.need_bars)
+        self._higher = tuple(_Higher(timeframe, group, self.slots) for timeframe, group in higher.items())
+        self._features = {name: _Feature(self.slots.setdefault(name, len(self.slots))) for name in features}
         self._history: tuple[list[float], ...] = tuple([] for _ in PRICES)
+        # Most functions read the close alone and give one value: they get a loop of their own, all else is a call more.
+        self._of_close: list[tuple[Callable[[float], float], int]] = []
+        self._fills: list[Fill] = [higher.fill for higher in self._higher]
+        self._fills += [feature.fill for feature in self._features.values()]
+        if self._pending:
+            self._fills.append(self._open)
         self._unknown = [NAN] * len(self.slots)
         self.now: list[float] = list(self._unknown)
         self.before: list[float] = list(self._unknown)
@@ -154,11 +226,18 @@ class IndicatorSet:
     @property
     def ready(self) -> bool:
         """Every indicator has a value. Not yet warm: that takes `warmup_bars`."""
-        return not self._pending
+        return not self._pending and all(higher.indicators.ready for higher in self._higher)
 
-    def warmup_bars(self, factor: int = 20) -> int:
-        """Closed bars that all indicators together need before a bot may trade on them."""
-        return max((warmup_bars(fn, params, factor) for fn, params in self._warmups), default=1)
+    def warmup_bars(self, factor: int, timeframe_us: int) -> int:
+        """Closed bars of the stream, `timeframe_us` long, that all indicators together need before a bot may trade on them;
+        with a length of 0, not known yet, at least. Raises TimeframeError when a higher timeframe cannot be made of them."""
+        base_us = timeframe_us or gcd(*(TIMEFRAMES_US[higher.timeframe] for higher in self._higher))
+        need = max((warmup_bars(fn, params, factor) for fn, params in self._warmups), default=1)
+        for higher in self._higher:
+            bars = check_timeframe(higher.timeframe, base_us)
+            inside = higher.indicators.warmup_bars(factor, timeframe_us * bars)
+            need = max(need, (inside + 1) * bars - 1)  # the stream may begin right behind the start of a period
+        return need
 
     def add_constant(self, value: float) -> int:
         """A slot that holds `value` on every bar, so that a number and a series read alike. Before the first bar only."""
@@ -174,8 +253,15 @@ class IndicatorSet:
         """The series on the bar before the last."""
         return self.before[self.slots[series]]
 
+    def set_feature(self, name: str, value: float, valid_until: int) -> None:
+        """A feature for bars that close at or before `valid_until` (microseconds). One that nobody reads is ignored."""
+        feature = self._features.get(name)
+        if feature is not None:
+            feature.value = value if value - value == 0.0 else NAN
+            feature.valid_until = valid_until
+
     def update(self, candle: Candle) -> None:
-        """Push a closed bar."""
+        """Push a closed bar. Raises TimeframeError on the first one, when a higher timeframe cannot be made of such bars."""
         now = self.before
         self.before = self.now
         self.now = now
@@ -192,71 +278,104 @@ class IndicatorSet:
         now[2] = low
         now[3] = close
         now[4] = volume
-        for push, one in self._of_close:
-            now[one] = push(close)
-        for push_many, span in self._of_close_many:
-            now[span] = push_many(close)
-        for push_any, fields, slot in self._of_others:
-            now[slot] = push_any(*fields(now))
-        if self._pending:
-            self._open(now)
+        for push, slot in self._of_close:
+            now[slot] = push(close)
+        for fill in self._fills:
+            fill(now, candle)
 
-    def _open(self, now: list[float]) -> None:
+    def _open(self, now: list[float], candle: Candle) -> None:
         """Keep the bar for the handles not open yet, and open those that now have enough; then the history is let go."""
         for column, value in zip(self._history, now, strict=False):
             column.append(value)
+        fills = [fill for fill in self._fills if fill != self._open]
         while self._pending and self._pending[0].need_bars <= len(self._history[0]):
             each = self._pending.pop(0)
-            columns = [np.array(self._history[field], dtype=np.float64) for field in each.inputs]
-            handle = getattr(_talib().stream, each.fn)(*columns, **each.params)
-            now[each.slot] = handle.value
-            if each.inputs != (PRICES.index("close"),):
-                self._of_others.append((handle.update, _getter(each.inputs), each.slot))
-            elif isinstance(each.slot, int):
-                self._of_close.append((handle.update, each.slot))
+            push, now[each.slot] = _opened(each, [self._history[field] for field in each.inputs])
+            if each.inputs == (PRICES.index("close"),) and isinstance(each.slot, int):
+                self._of_close.append((push, each.slot))
             else:
-                self._of_close_many.append((handle.update, each.slot))
-        if not self._pending:
+                fills.append(_fill(push, each.inputs, each.slot))
+        if self._pending:
+            fills.append(self._open)
+        else:
             self._history = tuple([] for _ in PRICES)
+        self._fills = fills  # a new list: what was opened here has had this bar
 
 
-def _getter(fields: tuple[int, ...]) -> Callable[[list[float]], Sequence[float]]:
-    if len(fields) > 1:
-        return itemgetter(*fields)
-    return itemgetter(slice(fields[0], fields[0] + 1))  # a list of one, so that `push(*...)` fits all
+class _Feature:
+    """The last word on a feature; unknown on a bar that closes after `valid_until`."""
+
+    __slots__ = ("slot", "valid_until", "value")
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.value = NAN
+        self.valid_until = 0
+
+    def fill(self, now: list[float], candle: Candle) -> None:
+        now[self.slot] = self.value if candle.ts <= self.valid_until else NAN
 
 
-Columns = Mapping[str, NDArray[np.float64]]
+class _Higher:
+    """The indicators of one higher timeframe, in slots of their own behind those of the stream's bars."""
+
+    __slots__ = ("_bars", "_span", "_values", "indicators", "timeframe")
+
+    def __init__(self, timeframe: str, indicators: Mapping[str, Indicator], slots: dict[str, int]) -> None:
+        self.timeframe = timeframe
+        self.indicators = IndicatorSet(indicators)
+        first, prices = len(slots), len(PRICES)
+        slots.update({name: first + at - prices for name, at in self.indicators.slots.items() if at >= prices})
+        self._span = slice(first, len(slots))
+        self._bars = HigherBars(timeframe)
+        self._values = self.indicators.now[prices:]
+
+    def fill(self, now: list[float], candle: Candle) -> None:
+        """Push a closed bar of the stream; write the outputs on the last closed bar of this timeframe."""
+        for bar in self._bars.add(candle):
+            self.indicators.update(bar)
+            self._values = self.indicators.now[len(PRICES) :]
+        now[self._span] = self._values
 
 
-def series_columns(indicators: Mapping[str, Indicator], bars: Columns) -> dict[str, NDArray[np.float64]]:
-    """All series as columns, equal bit for bit to what IndicatorSet shows after each bar.
-
-    `bars` holds the five price columns, float64, one length. Rows with a NaN or an infinity come out NaN throughout.
-    """
-    total: NDArray[np.float64] = np.zeros(len(bars["close"]))
-    with np.errstate(all="ignore"):
-        for field in PRICES:  # the same sum in the same order as `update`: the same bars are unknown
-            total = bars[field].astype(np.float64) if field == "open" else total + bars[field]
-        clean = (total - total) == 0.0
-    whole = bool(clean.all())  # nearly always; then nothing needs to be taken out and put back
-    series = {field: bars[field] if whole else np.where(clean, bars[field], NAN) for field in PRICES}
-    compact = {
-        field: np.ascontiguousarray(bars[field] if whole else bars[field][clean], dtype=np.float64) for field in PRICES
-    }
+def by_timeframe(
+    indicators: Mapping[str, Indicator],
+) -> tuple[dict[str, Indicator], dict[str, dict[str, Indicator]]]:
+    """The indicators of the stream's own bars, and those of each higher timeframe, now without it."""
+    own: dict[str, Indicator] = {}
+    higher: dict[str, dict[str, Indicator]] = {}
     for name, indicator in indicators.items():
-        first = lookback(indicator.fn, indicator.params)
-        inputs = [compact[field] for field in function(indicator.fn).inputs]
-        names = output_names(name, indicator.fn)
-        if len(compact["close"]) <= first:
-            series.update({output: np.full(len(clean), NAN) for output in names})
-            continue
-        result = getattr(_talib(), indicator.fn)(*inputs, **indicator.params)
-        for output, values in zip(names, result if isinstance(result, tuple) else (result,), strict=True):
-            known = values.astype(np.float64, copy=False)
-            known[:first] = NAN  # integer outputs (candle patterns) have zeros there, which is not a value
-            series[output] = known
-            if not whole:
-                series[output] = np.full(len(clean), NAN)
-                series[output][clean] = known
-    return series
+        if indicator.timeframe is None:
+            own[name] = indicator
+        else:
+            higher.setdefault(indicator.timeframe, {})[name] = indicator.model_copy(update={"timeframe": None})
+    return own, higher
+
+
+def _opened(each: _Pending, columns: Iterable[Sequence[float]]) -> tuple[Callable[..., Any], Any]:
+    """The push of an open handle, and its value on the last bar of the columns."""
+    if each.fn in OWN:
+        own = RollingVwap(int(each.params["timeperiod"]))
+        return own.update, pushed(own, columns)[-1]
+    handle = getattr(talib().stream, each.fn)(
+        *(np.array(column, np.float64) for column in columns), **arguments(each.fn, each.params)
+    )
+    return handle.update, handle.value
+
+
+def pushed(own: RollingVwap, columns: Iterable[Sequence[float]]) -> list[float]:
+    return [own.update(*row) for row in zip(*columns, strict=True)]
+
+
+def _fill(push: Callable[..., Any], inputs: tuple[int, ...], slot: Any) -> Fill:
+    """Pushes the prices of `inputs` and writes what comes back."""
+
+    def one(now: list[float], candle: Candle) -> None:
+        now[slot] = push(now[inputs[0]])
+
+    fields: Callable[[list[float]], Sequence[float]] = itemgetter(*inputs)
+
+    def several(now: list[float], candle: Candle) -> None:
+        now[slot] = push(*fields(now))
+
+    return several if len(inputs) > 1 else one

@@ -10,6 +10,7 @@ from engine.core.indicators import IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
+from engine.core.timeframes import TimeframeError
 from engine.core.types import Instrument, InvariantError, money
 
 Key = tuple[str, str]  # exchange, symbol
@@ -18,19 +19,22 @@ Key = tuple[str, str]  # exchange, symbol
 class Runner:
     """One bot on one symbol: its strategy, how warm it is, and what it said of the last bar (0 until warm)."""
 
-    __slots__ = ("bars", "bot", "error", "signal", "strategy", "warmup_bars")
+    __slots__ = ("bars", "bot", "error", "signal", "strategy")
 
     def __init__(self, bot: BotSetup) -> None:
         self.bot = bot
         self.strategy = bot.make()
-        self.warmup_bars = self.strategy.warmup_bars
         self.bars = 0
         self.signal = 0
         self.error: Exception | None = None
 
     @property
+    def warmup_bars(self) -> int:
+        return self.strategy.warmup_bars
+
+    @property
     def warm(self) -> bool:
-        return self.bars >= self.warmup_bars
+        return self.bars >= self.strategy.warmup_bars
 
     def on_bar(self, candle: Candle) -> None:
         """Push a closed bar. What a strategy raises is kept for the dispatcher: it stops the bot, not the engine."""
@@ -39,7 +43,7 @@ class Runner:
             signal = self.strategy.on_bar(candle)
         except Exception as error:
             self.error, signal = error, 0
-        self.signal = signal if self.bars >= self.warmup_bars else 0
+        self.signal = signal if signal and self.bars >= self.strategy.warmup_bars else 0
 
 
 class Series:
@@ -149,10 +153,16 @@ class Market:
 
     def bars_lacking(self, setup: Setup) -> str:
         """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
-        needs = {bot.id: bot.make().warmup_bars for bot in setup.bots}
+        needs: dict[tuple[str, int], int] = {}
         for (exchange, symbol), series in self.series.items():
             for bot in setup.bots_on(exchange, symbol):
-                need, have = needs[bot.id], len(series.tail)
+                timeframe_us = series.tail[-1].timeframe_us if series.tail else 0
+                key, have = (bot.id, timeframe_us), len(series.tail)
+                try:
+                    need = needs[key] if key in needs else bot.make(timeframe_us).warmup_bars
+                except TimeframeError as error:
+                    return f"bot {bot.name} on {symbol}: {error}"
+                needs[key] = need
                 if need > have:
                     return (
                         f"bot {bot.name} needs {need} bars of {symbol} to warm up and has {have}: "

@@ -4,7 +4,8 @@
      "entry_long": {"op": "crosses_above", "left": "close", "right": "fast"}}
 
 Operators: gt ge lt le | crosses_above crosses_below | all any not | within held. An operand is a number or a series: a
-price, an indicator's output, a feature. What the operators mean is in `engine.core.evaluate`.
+price, an indicator's output, a feature. What the operators mean is in `engine.core.evaluate`, with examples in
+docs/strategies.md.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ NODES_MAX = 128
 INDICATORS_MAX = 32
 PERIOD_MAX = 1000
 BARS_MAX = 500
-#: Series that come from outside the candle. Accepted by name, unknown until a feed gives them: a rule on one never fires.
+#: Series that come from outside the candle (`Feature` inputs), beside every name of the pattern `_FEATURE`. Accepted by name;
+#: unknown until a feed gives them, and when they are stale.
 FEATURES = frozenset({"bias_1h", "bias_4h", "bias_24h", "funding_rate"})
 RULES = ("entry_long", "exit_long", "entry_short", "exit_short")
 
+_FEATURE = re.compile(r"feature_[a-z0-9_]{1,24}")
 _NESTING_MAX = 2 * DEPTH_MAX + 8  # JSON levels; more cannot be a valid document and would cost the parser its stack
 _VALUES_MAX = 4096
 
@@ -80,7 +83,8 @@ Bars = Annotated[int, Field(ge=1, le=BARS_MAX)]
 
 
 class Indicator(_Model):
-    """A TA-Lib function with its parameters; those not given have TA-Lib's defaults."""
+    """A function with its parameters; those not given have TA-Lib's defaults. With a timeframe: over bars of that length,
+    made of the stream's, seen when closed (`engine.core.timeframes`)."""
 
     fn: str
     params: dict[str, Number] = {}
@@ -132,7 +136,7 @@ class RuleDocument(_Model):
 
     schema_: Annotated[Literal[1], BeforeValidator(_number)] = Field(alias="schema")
     indicators: dict[Name, Indicator] = Field(default={}, max_length=INDICATORS_MAX)
-    entry_long: Condition
+    entry_long: Condition | None = None
     exit_long: Condition | None = None
     entry_short: Condition | None = None
     exit_short: Condition | None = None
@@ -140,6 +144,8 @@ class RuleDocument(_Model):
     @model_validator(mode="after")
     def _resolved(self) -> RuleDocument:
         series = _declared_series(self.indicators)
+        if self.entry_long is None and self.entry_short is None:
+            raise RuleError("$", "has nothing to enter on: give it entry_long, entry_short or both")
         nodes = 0
         for name, rule in self.rules():
             for path, depth, condition in walk(rule, f"$.{name}"):
@@ -151,7 +157,7 @@ class RuleDocument(_Model):
                 if isinstance(condition, (Compare, Cross)):
                     for side in ("left", "right"):
                         operand = getattr(condition, side)
-                        if isinstance(operand, str) and operand not in series:
+                        if isinstance(operand, str) and operand not in series and not is_feature(operand):
                             raise RuleError(f"{path}.{side}", _unknown("series", operand, series))
         return self
 
@@ -161,6 +167,13 @@ class RuleDocument(_Model):
             rule = getattr(self, name)
             if rule is not None:
                 yield name, rule
+
+    def features(self) -> list[str]:
+        """The features that its rules read, sorted."""
+        trees = (condition for _, rule in self.rules() for _, _, condition in walk(rule))
+        leaves = (condition for condition in trees if isinstance(condition, (Compare, Cross)))
+        operands = {operand for leaf in leaves for operand in (leaf.left, leaf.right)}
+        return sorted(operand for operand in operands if isinstance(operand, str) and is_feature(operand))
 
     def canonical(self) -> bytes:
         """Canonical JSON of the document; what equals a default is left out, so that spelling it out changes nothing."""
@@ -187,6 +200,11 @@ def children(condition: Condition) -> tuple[Condition, ...]:
     return (condition.of,) if isinstance(condition, (Not, Window)) else ()
 
 
+def is_feature(name: str) -> bool:
+    """Whether a series of this name comes from `Feature` inputs: one of FEATURES, or `feature_` and at most 24 of a-z 0-9 _."""
+    return name in FEATURES or _FEATURE.fullmatch(name) is not None
+
+
 def parse_rules(obj: object) -> RuleDocument:
     """The document of decoded JSON. Raises RuleError for the first fault found."""
     _check_size(obj)
@@ -210,6 +228,10 @@ def _declared_series(declared: Mapping[str, Indicator]) -> frozenset[str]:
         for taken in sorted({name, *outputs}):
             if taken in owner:
                 raise RuleError(path, f"series {taken!r} is already declared by {owner[taken]}: choose another name")
+            if is_feature(taken):
+                raise RuleError(
+                    path, f"series {taken!r} would be a feature, as all of feature_...: choose another name"
+                )
             owner[taken] = path
         series.update(outputs)
     return frozenset(series)
@@ -221,7 +243,10 @@ def _check_indicator(path: str, indicator: Indicator) -> None:
         raise RuleError(f"{path}.fn", f"{fn} is not offered: {ta.EXCLUDED[fn]}")
     if fn not in ta.offered():
         raise RuleError(f"{path}.fn", _unknown("function", fn, ta.offered()))
-    known = ta.function(fn).parameters
+    spec = ta.function(fn)
+    known = spec.parameters
+    if missing := sorted(spec.required - params.keys()):
+        raise RuleError(f"{path}.params", f"{fn} needs {missing[0]!r}: it has no default")
     for key, value in params.items():
         at = f"{path}.params{_step(key)}"
         if key not in known:
@@ -235,10 +260,8 @@ def _check_indicator(path: str, indicator: Indicator) -> None:
     if ta.lookback(fn, params) < 0:
         given = ", ".join(f"{key}={value}" for key, value in params.items())
         raise RuleError(f"{path}.params", f"TA-Lib refuses {fn}({given}): a value is out of its range")
-    if indicator.timeframe is not None:
-        if indicator.timeframe not in TIMEFRAMES_US:
-            raise RuleError(f"{path}.timeframe", _unknown("timeframe", indicator.timeframe, TIMEFRAMES_US))
-        raise RuleError(f"{path}.timeframe", "a timeframe per indicator is not available yet: leave it out")
+    if indicator.timeframe is not None and indicator.timeframe not in TIMEFRAMES_US:
+        raise RuleError(f"{path}.timeframe", _unknown("timeframe", indicator.timeframe, TIMEFRAMES_US))
 
 
 # -- faults in words -----------------------------------------------------------------------------------------------------

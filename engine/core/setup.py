@@ -16,7 +16,6 @@ from engine.core.rules import RuleDocument
 from engine.core.strategy import Factory, RuleStrategy, Strategy
 from engine.core.types import Instrument, entity_id
 
-
 #: Bars of the average true range that G12 holds a jump against.
 JUMP_ATR_PERIOD = 14
 
@@ -50,10 +49,11 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
             periods.add(JUMP_ATR_PERIOD)
         return periods
 
-    def make(self) -> Strategy:
-        """A fresh strategy for one symbol. Raises what a Python strategy raises, KeyError when it is not installed."""
+    def make(self, timeframe_us: int = 0) -> Strategy:
+        """A fresh strategy for one symbol, with bars of that length (0: its first bar tells). Raises what a Python strategy
+        raises, TimeframeError for rules that the bars do not fit, KeyError when it is not installed."""
         if isinstance(self.strategy, RuleDocument):
-            return RuleStrategy(self.strategy, self.warmup_factor)
+            return RuleStrategy(self.strategy, self.warmup_factor, timeframe_us)
         return self.factories[self.strategy.python](self.strategy.params)
 
     def trades(self, symbol: str) -> bool:

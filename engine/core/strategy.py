@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from engine.core.evaluate import compile_rules
+from engine.core.evaluate import BITS, compile_rules
 from engine.core.inputs import Candle, Feature
-from engine.core.rules import RuleDocument
+from engine.core.rules import RULES, RuleDocument
 
 #: What `on_bar` answers: a sum of these.
-ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = 1, 2, 4, 8
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = (BITS[rule] for rule in RULES)
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ NO_PROPOSAL = Proposal()
 class Strategy(Protocol):
     """Implement this to trade by Python code (`docs/strategies.md`). Exceptions stop the bot, not the engine."""
 
-    #: Closed bars that it must have seen before what it says counts.
+    #: Closed bars that it must have seen before what it says counts. The first bar, which shows its length, may correct it.
     warmup_bars: int
     #: For the bar last seen.
     proposal: Proposal
@@ -62,29 +62,26 @@ Factory = Callable[[Mapping[str, Any]], Strategy]
 
 
 class RuleStrategy:
-    """A rule document on one symbol."""
+    """A rule document on one symbol. Where the length of a bar is not given (0) and the document has timeframes, the first
+    bar tells it; what does not fit raises TimeframeError."""
 
-    __slots__ = ("on_bar", "proposal", "rules", "warmup_bars")
+    __slots__ = ("_factor", "on_bar", "proposal", "rules", "warmup_bars")
 
-    def __init__(self, document: RuleDocument, warmup_factor: int) -> None:
+    def __init__(self, document: RuleDocument, warmup_factor: int, timeframe_us: int = 0) -> None:
         self.rules = compile_rules(document)
-        self.warmup_bars = self.rules.warmup_bars(warmup_factor)
+        self.warmup_bars = self.rules.warmup_bars(warmup_factor, timeframe_us)
         self.proposal = NO_PROPOSAL
-        self.on_bar = self._on_bar
+        self._factor = warmup_factor
+        self.on_bar: Callable[[Candle], int] = self._first_bar
 
-    def _on_bar(self, candle: Candle) -> int:
-        if not self.rules.on_bar(candle):
-            return 0
-        rules = self.rules
-        return (
-            (ENTER_LONG if rules.entry_long is True else 0)
-            + (EXIT_LONG if rules.exit_long is True else 0)
-            + (ENTER_SHORT if rules.entry_short is True else 0)
-            + (EXIT_SHORT if rules.exit_short is True else 0)
-        )
+    def _first_bar(self, candle: Candle) -> int:
+        self.warmup_bars = self.rules.warmup_bars(self._factor, candle.timeframe_us)
+        self.on_bar = self.rules.on_bar  # from now on without a step between
+        return self.rules.on_bar(candle)
 
     def on_feature(self, feature: Feature) -> None:
-        """Features reach the rules with their own series."""
+        """Set the series of that name, for as long as it is valid."""
+        self.rules.on_feature(feature.name, feature.value, feature.valid_until)
 
     def explain(self) -> dict[str, Any]:
         """The rule tree with its values on the last bar, for the journal: strings only."""

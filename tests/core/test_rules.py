@@ -118,7 +118,17 @@ REFUSED = [
     ("indicators/bb", {"fn": "BBANDS", "params": {"matype": 10**12}}, "$.indicators.bb.params.matype", "0..1000"),
     ("indicators/bb", {"fn": "BBANDS", "params": {"nbdevup": 1e299}}, "$.indicators.bb.params", "TA-Lib refuses"),
     ("indicators/fast/timeframe", "4hh", "$.indicators.fast.timeframe", "did you mean '4h'?"),
-    ("indicators/fast/timeframe", "4h", "$.indicators.fast.timeframe", "not available yet"),
+    ("indicators/fast/timeframe", 3600, "$.indicators.fast.timeframe", "string"),
+    ("indicators/feature_x", {"fn": "EMA"}, "$.indicators.feature_x", "would be a feature"),
+    ("indicators/feature", {"fn": "MACD"}, "$.indicators.feature", "'feature_macd' would be a feature"),
+    ("indicators/v", {"fn": "VWAP"}, "$.indicators.v.params", "VWAP needs 'timeperiod'"),
+    ("indicators/v", {"fn": "VWAP", "params": {"timeperiod": 0}}, "$.indicators.v.params.timeperiod", "1..1000"),
+    ("indicators/v", {"fn": "VWAP", "params": {"period": 9}}, "$.indicators.v.params", "VWAP needs 'timeperiod'"),
+    ("entry_long/of/3/left", "feature_", "$.entry_long.of[3].left", "unknown series"),
+    ("entry_long/of/3/left", "feature_" + "a" * 25, "$.entry_long.of[3].left", "unknown series"),
+    ("entry_long/of/3/left", "feature_a\n", "$.entry_long.of[3].left", "unknown series"),
+    ("entry_long/of/3/left", "bias_2h", "$.entry_long.of[3].left", "did you mean 'bias_24h'?"),
+    ("entry_long", None, "$", "give it entry_long, entry_short or both"),
 ]
 
 
@@ -207,3 +217,20 @@ def test_identity_is_of_the_meaning_not_of_the_spelling() -> None:
 )
 def test_any_change_is_another_version(path: str, value: Any) -> None:
     assert parse_rules(edited(path, value)).sha256 != parse_rules(EXAMPLE).sha256
+
+
+def test_accepts_shorts_alone_features_timeframes_and_whole_numbers_for_real_ones() -> None:
+    document = parse_rules(
+        {
+            "schema": 1,
+            "indicators": {
+                "bb": {"fn": "BBANDS", "params": {"nbdevup": 2, "nbdevdn": 2}, "timeframe": "4h"},
+                "v": {"fn": "VWAP", "params": {"timeperiod": 20}},
+            },
+            "entry_short": {"op": "gt", "left": "close", "right": "bb_upperband"},
+            "exit_short": {"op": "lt", "left": "feature_a", "right": "funding_rate"},
+        }
+    )
+    assert document.features() == ["feature_a", "funding_rate"]
+    assert [name for name, _ in document.rules()] == ["entry_short", "exit_short"]
+    assert parse_rules(EXAMPLE).features() == ["bias_4h"]
