@@ -299,7 +299,7 @@ class Session:
     def result(self) -> dict[str, Any]:
         """What `run --json` prints: counts since genesis, money as strings, and the hash that two equal runs share."""
         ledger, market = self.engine.state.ledger, self.engine.state.market
-        view = View(ledger, market, self.engine.setup, ledger.now)
+        view = View(ledger, market, self.engine.setup, ledger.now, ledger.account)
         return {
             "ledger": self.ledger_name,
             "ledger_id": ledger.ledger_id,

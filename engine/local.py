@@ -224,7 +224,7 @@ def _snapshot(running: Running, client: LocalClient, number: int, now_mono: floa
     engine, feed = running.engine, running.feed
     ledger, market, setup = engine.state.ledger, engine.state.market, engine.setup
     now = engine.clock_us() if engine.clock_us is not None else max(ledger.now, engine.place.ts)
-    view = View(ledger, market, setup, now)
+    view = View(ledger, market, setup, now, ledger.account)
     money = publish.Money(view)
     journal = engine.journal
     return Snapshot(

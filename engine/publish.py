@@ -192,7 +192,7 @@ class Money:
     """Equity and what follows from it, at the newest marks."""
 
     def __init__(self, view: risk.View) -> None:
-        account = view.ledger.account
+        account = view.account
         self.equity = view.equity()
         self.cash = account.cash
         self.unrealized = sum(

@@ -1,49 +1,55 @@
-"""What a person asks: hold, pause, flatten, halt, resume. Refusals are events too: nobody should wonder what happened."""
+"""What a person asks: the four stop verbs and resume, of the account or of one bot; starting and stopping bots; one order or
+position. Refusals are events too: nobody should wonder what happened.
+"""
 
 from __future__ import annotations
 
 from engine.core import events as ev
+from engine.core import exits
 from engine.core.consequences import state_changed
 from engine.core.context import Context
+from engine.core.entries import cancel, close_position
 from engine.core.inputs import Command
-from engine.core.types import STRICTNESS, TradingState, Verb
+from engine.core.types import STRICTNESS, BotStatus, TradingState, Verb
 
 Events = list[ev.Event]
 
-_TARGET = {
-    Verb.PAUSE: TradingState.PAUSED,
-    Verb.FLATTEN: TradingState.REDUCING,
-    Verb.HALT: TradingState.HALTED,
-    Verb.RESUME: TradingState.ACTIVE,
+#: Verb -> (state, policy). HALT's policy is the account's.
+STOPS: dict[Verb, tuple[TradingState, str]] = {
+    Verb.PAUSE: (TradingState.PAUSED, "keep_with_exits"),
+    Verb.CANCEL: (TradingState.PAUSED, "cancel"),
+    Verb.FLATTEN: (TradingState.REDUCING, "flatten"),
+    Verb.HALT: (TradingState.HALTED, "keep_with_exits"),
 }
+_HARSHNESS = {"": 0, "keep_with_exits": 0, "cancel": 1, "flatten": 2}
 
 
 def on_command(ctx: Context, command: Command) -> Events:
     """The events of one command; empty when it changes nothing (a second HALT, a release without a hold)."""
-    ledger = ctx.ledger
     match command.verb:
         case Verb.HOLD | Verb.RELEASE:
             held = command.verb is Verb.HOLD
-            if ledger.held == held:
+            if ctx.ledger.held == held:
                 return []
             return [ev.EntriesHeld(ts=ctx.ts, cause=ctx.cause, held=held, actor=command.actor)]
+        case Verb.PAUSE | Verb.CANCEL | Verb.FLATTEN | Verb.HALT:
+            return _stop(ctx, command)
         case Verb.RESUME:
-            if not command.reason.strip():
-                return [refused(ctx, command, "resuming needs a reason, which is kept in the audit trail")]
-            if ledger.state is TradingState.ACTIVE:
-                return [refused(ctx, command, "trading is ACTIVE already")]
-            return [_changed(ctx, command, "keep_with_exits")]
-        case Verb.HALT:
-            policy = command.policy
-            if ledger.state is TradingState.HALTED and policy == ledger.halt_policy:
-                return []
-            return [_changed(ctx, command, policy)]
-        case Verb.PAUSE | Verb.FLATTEN:
-            target = _TARGET[command.verb]
-            if STRICTNESS[ledger.state] >= STRICTNESS[target]:
-                return [refused(ctx, command, f"trading is {ledger.state} already, which is at least as strict")]
-            policy = "flatten" if command.verb is Verb.FLATTEN else "keep_with_exits"
-            return [_changed(ctx, command, policy)]
+            return _resume(ctx, command)
+        case Verb.START_BOT | Verb.STOP_BOT:
+            return _bot(ctx, command)
+        case Verb.CLOSE_POSITION:
+            position = ctx.ledger.positions.get(command.target)
+            if position is None:
+                return [refused(ctx, command, "there is no such open position")]
+            return close_position(ctx, position, exits.BY_HAND) or [
+                refused(ctx, command, "an order that closes it is under way")
+            ]
+        case Verb.CANCEL_ORDER:
+            order = ctx.ledger.orders.get(command.target)
+            if order is None:
+                return [refused(ctx, command, "there is no such open order")]
+            return cancel(ctx, order, f"by {command.actor}") or [refused(ctx, command, "it is being cancelled already")]
     return [refused(ctx, command, f"{command.verb} is not a command for the ledger")]
 
 
@@ -51,5 +57,64 @@ def refused(ctx: Context, command: Command, reason: str) -> ev.CommandRefused:
     return ev.CommandRefused(ts=ctx.ts, cause=ctx.cause, verb=command.verb, actor=command.actor, reason=reason)
 
 
-def _changed(ctx: Context, command: Command, policy: str) -> ev.TradingStateChanged:
-    return state_changed(ctx, _TARGET[command.verb], command.verb, command.actor, command.reason, policy)
+def _stop(ctx: Context, command: Command) -> Events:
+    target, policy = STOPS[command.verb]
+    bot_id = _bot_id(ctx, command)
+    if bot_id is None:
+        return [refused(ctx, command, f"there is no bot {command.target!r}")]
+    if command.verb is Verb.HALT:
+        policy = command.policy
+    book = ctx.ledger.bots[bot_id] if bot_id else None
+    state = book.state if book else ctx.ledger.state
+    now = book.policy if book else ctx.ledger.halt_policy
+    if command.verb is Verb.HALT:
+        if state is TradingState.HALTED and policy == now:
+            return []
+    elif STRICTNESS[state] > STRICTNESS[target] or (state is target and _HARSHNESS[now] >= _HARSHNESS[policy]):
+        return [refused(ctx, command, f"trading is {state} already, which is at least as strict")]
+    return [state_changed(ctx, target, command.verb, command.actor, command.reason, policy, bot_id)]
+
+
+def _resume(ctx: Context, command: Command) -> Events:
+    bot_id = _bot_id(ctx, command)
+    if bot_id is None:
+        return [refused(ctx, command, f"there is no bot {command.target!r}")]
+    if not command.reason.strip():
+        return [refused(ctx, command, "resuming needs a reason, which is kept in the audit trail")]
+    state = ctx.ledger.bots[bot_id].state if bot_id else ctx.ledger.state
+    if state is TradingState.ACTIVE:
+        return [refused(ctx, command, "trading is ACTIVE already")]
+    return [state_changed(ctx, TradingState.ACTIVE, "RESUME", command.actor, command.reason, bot_id=bot_id)]
+
+
+def _bot(ctx: Context, command: Command) -> Events:
+    """STOP_BOT ends its entries; its positions keep their exits. START_BOT begins again with a fresh strategy."""
+    bot_id = _bot_id(ctx, command)
+    if not bot_id:
+        return [refused(ctx, command, f"there is no bot {command.target!r}")]
+    book = ctx.ledger.bots[bot_id]
+    stopped = book.status in (BotStatus.STOPPED, BotStatus.ERROR)
+    if command.verb is Verb.STOP_BOT:
+        if stopped:
+            return [refused(ctx, command, f"it is {book.status} already")]
+        return [bot_status(ctx, bot_id, BotStatus.STOPPED, command.reason or f"by {command.actor}")]
+    if not stopped:
+        return [refused(ctx, command, f"it is {book.status} already")]
+    if bot_id not in ctx.setup.by_id:
+        return [refused(ctx, command, "the active config does not run it: activate one that does")]
+    ctx.market.rearm(ctx.setup.by_id[bot_id])
+    return [bot_status(ctx, bot_id, BotStatus.WARMING_UP, command.reason or f"by {command.actor}")]
+
+
+def bot_status(ctx: Context, bot_id: str, status: BotStatus, reason: str, traceback: str = "") -> ev.BotStatusChanged:
+    return ev.BotStatusChanged(
+        ts=ctx.ts, cause=ctx.cause, bot_id=bot_id, status=status, reason=reason, traceback=traceback
+    )
+
+
+def _bot_id(ctx: Context, command: Command) -> str | None:
+    """The bot that a command speaks to, by id or name; "" is the account, None a bot that is not known."""
+    target = command.target
+    if not target or target in ctx.ledger.bots:
+        return target
+    return next((bot.id for bot in ctx.setup.bots if bot.name == target), None)

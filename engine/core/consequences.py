@@ -4,76 +4,72 @@ what is left of its orders, a stop cancels entries, a new day ends the daily los
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from engine.core import events as ev
 from engine.core import exits
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
 from engine.core.positions import Position
-from engine.core.types import ZERO, InvariantError, TradingState
+from engine.core.setup import portfolio_id
+from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState
 
 Events = list[ev.Event]
 
 DAILY_LOSS_ACTOR = "gate:DAILY_LOSS_LOCK"
+#: Market orders that a flattening sends for one position before it asks for a person.
+FLATTEN_TRIES = 10
 
 
 def follow(ctx: Context, event: ev.Event) -> Events:
     """What an event that the ledger has taken in brings about."""
-    match event:
-        case ev.OrderFilled():
-            return _after_fill(ctx, event)
-        case ev.ExitsMoved():
-            return place_exits(ctx, ctx.ledger.positions[event.position_id])
-        case ev.OrderCanceled() | ev.OrderRejected() | ev.OrderExpired():
-            return _after_end(ctx, event)
-        case ev.OrderAccepted():
-            order = ctx.ledger.orders.get(event.order_id)
-            stopped = ctx.ledger.state is not TradingState.ACTIVE
-            return cancel(ctx, order, "stopped") if order and order.adds_risk and stopped else []
-        case ev.TradingStateChanged():
-            return _after_state(ctx, event)
-        case ev.PositionClosed():
-            return _after_close(ctx)
-        case ev.DayStarted():
-            return _after_day(ctx)
-    return []
+    handler = _FOLLOWERS.get(type(event))
+    return handler(ctx, event) if handler is not None else []
+
+
+# -- fills and positions -----------------------------------------------------------------------------------------------
 
 
 def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
-    position = ctx.ledger.position(e.position_id)
-    if position is None:
+    ledger = ctx.ledger
+    position = ledger.position(e.position_id)
+    order = ledger.order(e.order_id)
+    if position is None or order is None:
         raise InvariantError(f"fill {e.trade_id} left no position {e.position_id}")
-    if position.id in ctx.ledger.closed_positions:
-        return _closed(ctx, position, e)
+    if position.id in ledger.closed_positions:
+        return _closed(ctx, position, order.role)
     if position.quantity < ZERO:
-        return [
-            alert(ctx, "POSITION_NEGATIVE", f"{position.symbol} was sold beyond what was held: {position.quantity}")
-        ]
+        text = f"{position.symbol} was sold beyond what was held: {position.quantity}"
+        return [alert(ctx, "POSITION_NEGATIVE", text, position.symbol, position.bot_id)]
     out: Events = []
-    if position.entry_quantity == e.quantity and e.side == "BUY":
-        out.append(
-            ev.PositionOpened(
-                ts=ctx.ts,
-                cause=ctx.cause,
-                position_id=position.id,
-                bot_id=position.bot_id,
-                exchange=position.exchange,
-                symbol=position.symbol,
-                side=position.side,
-                quantity=e.quantity,
-                price=e.price,
-            )
-        )
-    if flattening(ctx):
+    entry = not order.reduce_only
+    if entry and position.entry_quantity == e.quantity:
+        out.append(_opened(ctx, position, e))
+    if ctx.flattening(position.bot_id):
         return out + close_position(ctx, position, exits.FLATTEN)
     bot = ctx.setup.by_id.get(position.bot_id)
-    if e.side == "BUY" and bot is not None:
+    if entry and bot is not None:
         instrument = ctx.market.instrument(position.exchange, position.symbol)
         return [*out, moved(ctx, position, exits.initial(position, bot.exits, instrument))]
     return out + place_exits(ctx, position)
 
 
-def _closed(ctx: Context, position: Position, e: ev.OrderFilled) -> Events:
-    order = ctx.ledger.order(e.order_id)
+def _opened(ctx: Context, position: Position, e: ev.OrderFilled) -> ev.PositionOpened:
+    return ev.PositionOpened(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        position_id=position.id,
+        bot_id=position.bot_id,
+        exchange=position.exchange,
+        symbol=position.symbol,
+        side=position.side,
+        quantity=e.quantity,
+        price=e.price,
+    )
+
+
+def _closed(ctx: Context, position: Position, reason: str) -> Events:
     out: Events = [
         ev.PositionClosed(
             ts=ctx.ts,
@@ -88,7 +84,7 @@ def _closed(ctx: Context, position: Position, e: ev.OrderFilled) -> Events:
             quantity=position.entry_quantity,
             realized_pnl=position.realized_pnl - position.fees,
             fees=position.fees,
-            reason=order.role if order else "UNKNOWN",
+            reason=reason,
         )
     ]
     for rest in ctx.ledger.orders_of(position.id):
@@ -96,48 +92,141 @@ def _closed(ctx: Context, position: Position, e: ev.OrderFilled) -> Events:
     return out
 
 
+def _after_close(ctx: Context, e: ev.PositionClosed) -> Events:
+    return _stops_done(ctx)
+
+
+# -- orders that end without a fill ------------------------------------------------------------------------------------
+
+
+def _after_accept(ctx: Context, e: ev.OrderAccepted) -> Events:
+    """An entry that a stop has overtaken goes at once."""
+    order = ctx.ledger.orders.get(e.order_id)
+    if order is None or not order.adds_risk:
+        return []
+    book = ctx.ledger.bots.get(order.bot_id)
+    active = ctx.ledger.state is TradingState.ACTIVE and (book is None or book.state is TradingState.ACTIVE)
+    return [] if active else cancel(ctx, order, "stopped")
+
+
 def _after_end(ctx: Context, e: ev.OrderCanceled | ev.OrderRejected | ev.OrderExpired) -> Events:
     """A protective order is gone: replace it if it was cancelled for that; if the venue refused it, say so and let the
     next candle try again, so that a venue that always refuses cannot make a loop."""
     order = ctx.ledger.order(e.order_id)
     position = ctx.ledger.positions.get(order.position_id) if order else None
-    if order is None or position is None or order.adds_risk or flattening(ctx):
-        return []
+    out = _stops_done(ctx) if ctx.ledger.stops else []
+    if order is None or position is None or order.adds_risk:
+        return out
+    if order.origin is Origin.FLATTEN and position.flatten_tries >= FLATTEN_TRIES:
+        text = f"{position.symbol}: {FLATTEN_TRIES} orders did not close it; close it by hand at the venue"
+        return [*out, alert(ctx, "FLATTEN_GAVE_UP", text, position.symbol, position.bot_id)]
+    if ctx.flattening(position.bot_id):
+        return out
     if isinstance(e, ev.OrderCanceled):
-        return place_exits(ctx, position)
-    return [
-        alert(ctx, "EXIT_NOT_PLACED", f"{order.role} of {position.symbol} is not at the venue: {e.reason}", position)
-    ]
+        return out + place_exits(ctx, position)
+    text = f"{order.role} of {position.symbol} is not at the venue: {e.reason}"
+    return [*out, alert(ctx, "EXIT_NOT_PLACED", text, position.symbol, position.bot_id)]
+
+
+# -- stops ---------------------------------------------------------------------------------------------------------------
 
 
 def _after_state(ctx: Context, e: ev.TradingStateChanged) -> Events:
+    ledger = ctx.ledger
     if e.state is TradingState.ACTIVE:
-        return []
-    out: Events = []
-    flatten = flattening(ctx)
-    for order in ctx.ledger.open_orders():
-        if order.adds_risk or (flatten and order.role != exits.FLATTEN):
+        out: Events = []
+        for position in ledger.open_positions():  # what CANCEL took away comes back
+            if not e.bot_id or position.bot_id == e.bot_id:
+                out += place_exits(ctx, position)
+        return out
+    out = []
+    flatten = e.policy == "flatten"
+    for order in ledger.open_orders():
+        if order.bot_id == (e.bot_id or order.bot_id) and order.goes(e.policy) and order.origin is not Origin.FLATTEN:
             out += cancel(ctx, order, e.verb.lower())
     if flatten:
-        for position in ctx.ledger.open_positions():
-            out += close_position(ctx, position, exits.FLATTEN)
-    return out + _after_close(ctx)
+        for position in ledger.open_positions():
+            if not e.bot_id or position.bot_id == e.bot_id:
+                out += close_position(ctx, position, exits.FLATTEN)
+    return out + _stops_done(ctx)
 
 
-def _after_close(ctx: Context) -> Events:
-    """FLATTEN ends in PAUSED once the account is flat (decisions.md 13); HALTED stays HALTED."""
+def _stops_done(ctx: Context) -> Events:
+    """Say so once the claim of a stop is true. FLATTEN ends in PAUSED (decisions.md 13); HALTED stays HALTED."""
+    out: Events = []
     ledger = ctx.ledger
-    if not (flattening(ctx) and ledger.state is TradingState.REDUCING) or ledger.positions or any(ledger.orders):
+    for bot_id, stop in ledger.stops.items():
+        if not stop.done or bot_id in ctx.told:
+            continue
+        ctx.told.add(bot_id)
+        kept = [o for o in ledger.open_orders() if o.bot_id == (bot_id or o.bot_id) and o.id not in stop.orders]
+        ended = [(ledger.order(key), outcome) for key, outcome in stop.orders.items()]
+        results = [ev.StopResult(o.id, o.symbol, o.role, outcome) for o, outcome in ended if o is not None]
+        results += [ev.StopResult(o.id, o.symbol, o.role, "KEPT") for o in kept]
+        closed = [(ledger.position(key), outcome) for key, outcome in stop.positions.items()]
+        results += [ev.StopResult(p.id, p.symbol, "POSITION", outcome) for p, outcome in closed if p is not None]
+        out.append(
+            ev.StopCompleted(
+                ts=ctx.ts,
+                cause=ctx.cause,
+                verb=stop.verb,
+                actor=stop.actor,
+                bot_id=bot_id,
+                began_ts=stop.began_ts,
+                results=tuple(results),
+            )
+        )
+    return out
+
+
+def _after_stop(ctx: Context, e: ev.StopCompleted) -> Events:
+    ledger = ctx.ledger
+    state = ledger.bots[e.bot_id].state if e.bot_id else ledger.state
+    if not ctx.flattening(e.bot_id) or state is not TradingState.REDUCING:
         return []
-    return [state_changed(ctx, TradingState.PAUSED, "FLATTEN", "engine", "flat")]
+    return [state_changed(ctx, TradingState.PAUSED, "FLATTEN", "engine", "flat", bot_id=e.bot_id)]
 
 
-def _after_day(ctx: Context) -> Events:
+def _after_bot(ctx: Context, e: ev.BotStatusChanged) -> Events:
+    """A bot that stops or fails leaves no entry behind; its positions keep their exits."""
+    if e.status not in (BotStatus.STOPPED, BotStatus.ERROR):
+        return []
+    out: Events = []
+    for order in ctx.ledger.open_orders():
+        if order.bot_id == e.bot_id and order.adds_risk:
+            out += cancel(ctx, order, e.status.lower())
+    return out
+
+
+def _after_day(ctx: Context, e: ev.DayStarted) -> Events:
     """The daily loss lock ends with its day."""
     ledger = ctx.ledger
     if ledger.state is not TradingState.REDUCING or ledger.state_actor != DAILY_LOSS_ACTOR:
         return []
     return [state_changed(ctx, TradingState.ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day")]
+
+
+def _after_config(ctx: Context, e: ev.ConfigActivated) -> Events:
+    """Portfolios that the config names for the first time get their money; entries of bots that it leaves out go."""
+    ledger = ctx.ledger
+    out: Events = []
+    for portfolio in ctx.setup.account.portfolios:
+        key = portfolio_id(ledger.ledger_id, portfolio.name)
+        if key not in ledger.accounts:
+            out.append(
+                ev.PortfolioOpened(
+                    ts=ctx.ts,
+                    cause=ctx.cause,
+                    portfolio_id=key,
+                    name=portfolio.name,
+                    currency=portfolio.currency,
+                    initial_balance=portfolio.initial_balance,
+                )
+            )
+    for order in ledger.open_orders():
+        if order.adds_risk and order.bot_id not in ctx.setup.by_id:
+            out += cancel(ctx, order, "not in the config")
+    return out
 
 
 # -- words that several decisions share ---------------------------------------------------------------------------------
@@ -154,23 +243,47 @@ def moved(ctx: Context, position: Position, plan: exits.Plan) -> ev.ExitsMoved:
         take_profit_price=plan.take_profit_price,
         extreme=plan.extreme,
         trailing=plan.trailing,
+        reason=plan.reason,
     )
 
 
-def flattening(ctx: Context) -> bool:
-    return ctx.ledger.halt_policy == "flatten" and ctx.ledger.state in (TradingState.HALTED, TradingState.REDUCING)
-
-
 def state_changed(
-    ctx: Context, state: TradingState, verb: str, actor: str, reason: str, policy: str = "keep_with_exits"
+    ctx: Context,
+    state: TradingState,
+    verb: str,
+    actor: str,
+    reason: str,
+    policy: str = "keep_with_exits",
+    bot_id: str = "",
 ) -> ev.TradingStateChanged:
     return ev.TradingStateChanged(
         ts=ctx.ts,
         cause=ctx.cause,
         state=state,
-        previous=ctx.ledger.state,
+        previous=ctx.ledger.bots[bot_id].state if bot_id else ctx.ledger.state,
         verb=verb,
         actor=actor,
         reason=reason,
         policy=policy,
+        bot_id=bot_id,
     )
+
+
+def _after_exits(ctx: Context, e: ev.ExitsMoved) -> Events:
+    return place_exits(ctx, ctx.ledger.positions[e.position_id])
+
+
+_FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
+    ev.ConfigActivated: _after_config,
+    ev.TradingStateChanged: _after_state,
+    ev.StopCompleted: _after_stop,
+    ev.BotStatusChanged: _after_bot,
+    ev.OrderAccepted: _after_accept,
+    ev.OrderRejected: _after_end,
+    ev.OrderCanceled: _after_end,
+    ev.OrderExpired: _after_end,
+    ev.OrderFilled: _after_fill,
+    ev.PositionClosed: _after_close,
+    ev.ExitsMoved: _after_exits,
+    ev.DayStarted: _after_day,
+}

@@ -7,9 +7,10 @@ import msgspec
 from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.market import Market
+from engine.core.positions import Account
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.types import uuid7
+from engine.core.types import TradingState, uuid7
 
 
 class State(msgspec.Struct):
@@ -22,7 +23,7 @@ class State(msgspec.Struct):
 class Context:
     """One input's decision under way. Intent numbers and ids come from here, so that they are the same in every replay."""
 
-    __slots__ = ("_number", "cause", "ledger", "market", "setup", "ts")
+    __slots__ = ("_key", "_number", "cause", "ledger", "market", "setup", "told", "ts")
 
     def __init__(self, state: State, setup: Setup, ts: int, cause: Cause) -> None:
         self.ledger = state.ledger
@@ -31,6 +32,8 @@ class Context:
         self.ts = ts
         self.cause = cause
         self._number = state.ledger.intents
+        self._key = ""
+        self.told: set[str] = set()  # stops whose end has been said by this input
 
     def number(self) -> int:
         """The next intent's number: order of sending, for ever increasing."""
@@ -38,9 +41,27 @@ class Context:
         return self._number
 
     def id(self, kind: str, *parts: object) -> str:
-        cause = self.cause
-        key = f"{cause.place}|{cause.kind}|{cause.ordinal}"
-        return uuid7(self.ts, self.ledger.ledger_id, key, kind, *(str(p) for p in parts))
+        if not self._key:
+            cause = self.cause
+            self._key = f"{cause.place}|{cause.kind}|{cause.ordinal}"
+        return uuid7(self.ts, self.ledger.ledger_id, self._key, kind, *map(str, parts))
 
-    def view(self) -> View:
-        return View(self.ledger, self.market, self.setup, self.ts)
+    def view(self, account: Account | None = None) -> View:
+        """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""
+        return View(self.ledger, self.market, self.setup, self.ts, account or self.ledger.account)
+
+    # -- what a stop leaves to do: the account's word, or the bot's ------------------------------------------------------
+
+    def flattening(self, bot_id: str) -> bool:
+        """Positions are being closed."""
+        return "flatten" in self._policies(bot_id, (TradingState.HALTED, TradingState.REDUCING))
+
+    def exits_rest(self, bot_id: str) -> bool:
+        """Protective orders rest at the venue. After CANCEL they do not: the engine watches stop and target itself."""
+        return "cancel" not in self._policies(bot_id, (TradingState.PAUSED,))
+
+    def _policies(self, bot_id: str, states: tuple[TradingState, ...]) -> tuple[str, ...]:
+        ledger = self.ledger
+        account = ledger.halt_policy if ledger.state in states else ""
+        book = ledger.bots.get(bot_id)
+        return (account, book.policy if book is not None and book.state in states else "")

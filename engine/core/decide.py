@@ -6,24 +6,35 @@ closed position cancels what is left, a halt cancels entries), until nothing mor
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from engine.core import events as ev
 from engine.core import exits, orders, risk
-from engine.core.commands import on_command
-from engine.core.consequences import DAILY_LOSS_ACTOR, flattening, follow, moved, state_changed
+from engine.core.commands import bot_status, on_command
+from engine.core.consequences import DAILY_LOSS_ACTOR, FLATTEN_TRIES, follow, moved, state_changed
 from engine.core.context import Context, State
-from engine.core.entries import alert, close_position, enter, place_exits
+from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
 from engine.core.inputs import MARKET_INPUTS, Candle, Command, FillReport, Input, OrderReport, Tick, VenueReport
 from engine.core.ledger import drawdown, evolve
+from engine.core.market import Runner, Series
 from engine.core.orders import Order
-from engine.core.positions import Position, realized_by
-from engine.core.setup import Setup
-from engine.core.strategy import ENTER_LONG, EXIT_LONG
-from engine.core.types import DAY_US, ZERO, BotStatus, InvariantError, OrderStatus, TradingState, Verdict, money
+from engine.core.positions import Account, Position, realized_by
+from engine.core.setup import BotSetup, Setup
+from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
+from engine.core.text import safe_text, traceback_of
+from engine.core.types import (
+    MINUTE_US,
+    ZERO,
+    BotStatus,
+    InvariantError,
+    OrderStatus,
+    PositionMode,
+    PositionSide,
+    TradingState,
+    Verdict,
+    money,
+)
 
 Events = list[ev.Event]
 
@@ -35,20 +46,21 @@ DRAWDOWN_ACTOR = "gate:MAX_DRAWDOWN"
 
 def step(state: State, value: Input, setup: Setup) -> tuple[ev.Event, ...]:
     """Decide on one input and evolve the ledger. Returns the events in order; raises InvariantError, never anything else."""
+    kind = type(value)
+    if kind is Candle:
+        return on_candle(state, cast(Candle, value), setup)
+    if kind is Tick:
+        return on_tick(state, cast(Tick, value), setup)
     if isinstance(value, MARKET_INPUTS):
         state.market.hear(value)
         return ()
     ctx = Context(state, setup, value.ts, value.cause)
-    if isinstance(value, Candle):
-        # One bot after the other, each on the ledger that the one before has left: limits count what is on its way (I8).
-        return tuple(event for events in _on_candle(ctx, value) if events for event in _settle(ctx, deque(events)))
-    events = _decide(ctx, value)
-    return _settle(ctx, deque(events)) if events else ()
+    return _settle(ctx, _decide(ctx, cast("VenueReport | Command", value)))
 
 
 def apply(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
     """Evolve events that the shell decided (genesis, activation), with their consequences."""
-    return _settle(ctx, deque(events))
+    return _settle(ctx, events)
 
 
 def warm(state: State, value: Input) -> None:
@@ -59,22 +71,19 @@ def warm(state: State, value: Input) -> None:
         state.market.hear(value)
 
 
-def _settle(ctx: Context, pending: deque[ev.Event]) -> tuple[ev.Event, ...]:
-    done: Events = []
-    while pending:
-        event = pending.popleft()
-        evolve(ctx.ledger, event)
-        done.append(event)
-        pending.extend(follow(ctx, event))
-        if len(done) > EVENTS_MAX:
+def _settle(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
+    """Evolve events and what they bring about, breadth first."""
+    ledger = ctx.ledger
+    for event in events:  # grows while it is walked
+        evolve(ledger, event)
+        events.extend(follow(ctx, event))
+        if len(events) > EVENTS_MAX:
             raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
-    return tuple(done)
+    return tuple(events)
 
 
-def _decide(ctx: Context, value: Tick | VenueReport | Command) -> Events:
+def _decide(ctx: Context, value: VenueReport | Command) -> Events:
     match value:
-        case Tick():
-            return _on_tick(ctx, value)
         case FillReport():
             return _on_fill(ctx, value)
         case OrderReport():
@@ -87,62 +96,161 @@ def _decide(ctx: Context, value: Tick | VenueReport | Command) -> Events:
 # -- candles ---------------------------------------------------------------------------------------------------------
 
 
-def _on_candle(ctx: Context, candle: Candle) -> Iterator[Events]:
-    """What each bot on the symbol makes of a closed bar, bot by bot."""
-    market, ledger = ctx.market, ctx.ledger
-    series = market.observe(candle)
-    for runner in series.runners:
-        bot = runner.bot
-        if runner.warm and ledger.bots[bot.id].status is BotStatus.WARMING_UP:
-            running = BotStatus.RUNNING
-            yield [ev.BotStatusChanged(ts=ctx.ts, cause=ctx.cause, bot_id=bot.id, status=running, reason="warm")]
-        position = ledger.open_position(bot.id, candle.exchange, candle.symbol) if ledger.positions else None
-        if position is not None:
-            yield _manage(ctx, position, candle)
-            if runner.signal & EXIT_LONG:
-                yield close_position(ctx, position, exits.SIGNAL_EXIT, runner)
-        elif runner.signal & ENTER_LONG and not runner.signal & EXIT_LONG:
-            yield enter(ctx, runner, candle)
+def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...]:
+    """What a closed bar brings about: positions on its symbol first, then each bot's signal, one bot after the other, each
+    on the ledger that the one before has left: limits count what is on its way (I8)."""
+    series = state.market.observe(candle)
+    if not state.ledger.positions and not series.calls:
+        return ()
+    ctx = Context(state, setup, candle.ts, candle.cause)
+    out: Events = []
+    for position in ctx.ledger.open_positions():
+        if position.symbol == candle.symbol and position.exchange == candle.exchange:
+            out += _settle(ctx, _manage(ctx, position, series, candle))
+    if series.calls:
+        for runner in series.runners:
+            for decide in (_on_life, _on_exit_signal, _on_entry_signal):
+                if runner.calls:
+                    out += _settle(ctx, decide(ctx, runner, series))
+    return tuple(out)
 
 
-def _manage(ctx: Context, position: Position, candle: Candle) -> Events:
-    """Trail the stop, put back exits that are missing, go on flattening."""
-    if flattening(ctx):
-        return close_position(ctx, position, exits.FLATTEN)
+def _manage(ctx: Context, position: Position, series: Series, candle: Candle) -> Events:
+    """Go on flattening; move the plan; leave by time; watch exits that do not rest; put back those that are missing."""
+    if ctx.flattening(position.bot_id):
+        return close_position(ctx, position, exits.FLATTEN) if position.flatten_tries < FLATTEN_TRIES else []
     bot = ctx.setup.by_id.get(position.bot_id)
-    instrument = ctx.market.instrument(candle.exchange, candle.symbol)
-    plan = exits.trailed(position, bot.exits, instrument, money(candle.high)) if bot else None
-    if plan is None:
-        return place_exits(ctx, position)
-    return [moved(ctx, position, plan)]
+    if bot is not None and bot.exits_move:
+        minutes = bot.exits.time_stop_min
+        if minutes is not None and candle.ts - position.opened_ts >= minutes * MINUTE_US:
+            return close_position(ctx, position, exits.TIME_STOP)
+        plan = exits.replan(position, bot.exits, series.instrument, candle, _atr(bot, series))
+        if plan is not None:
+            return [moved(ctx, position, plan)]
+    if not ctx.exits_rest(position.bot_id):
+        role = exits.reached(position, candle)
+        return close_position(ctx, position, role) if role else []
+    return place_exits(ctx, position)
+
+
+def _atr(bot: BotSetup, series: Series) -> Decimal | None:
+    trailing = bot.exits.trailing
+    value = series.atr(trailing.atr_period) if trailing is not None and trailing.atr_multiple is not None else None
+    return None if value is None else money(value)
+
+
+def _on_life(ctx: Context, runner: Runner, series: Series) -> Events:
+    """A bot has become warm, or its strategy has raised."""
+    bot_id = runner.bot.id
+    status = ctx.ledger.bots[bot_id].status
+    if runner.error is not None:
+        error, runner.error = runner.error, None
+        if status is BotStatus.ERROR:
+            return []
+        reason = f"{type(error).__name__}: {safe_text(str(error), 200)}"
+        return [
+            bot_status(ctx, bot_id, BotStatus.ERROR, reason, traceback_of(error)),
+            alert(ctx, "BOT_ERROR", f"bot {runner.bot.name}: {reason}", series.instrument.symbol, bot_id),
+        ]
+    runner.announced = True
+    if status is not BotStatus.WARMING_UP:
+        return []
+    return [bot_status(ctx, bot_id, BotStatus.RUNNING, "warm")]
+
+
+def _on_exit_signal(ctx: Context, runner: Runner, series: Series) -> Events:
+    if not runner.signal & (EXIT_LONG | EXIT_SHORT) or not runner.bot.exits.use_exit_signal:
+        return []
+    out: Events = []
+    for side, flag in ((PositionSide.LONG, EXIT_LONG), (PositionSide.SHORT, EXIT_SHORT)):
+        if runner.signal & flag:
+            position = _position(ctx, runner, series, side)
+            if position is not None:
+                out += close_position(ctx, position, exits.SIGNAL_EXIT, runner)
+    return out
+
+
+def _on_entry_signal(ctx: Context, runner: Runner, series: Series) -> Events:
+    """One direction, and not its end at the same time; into no position, one that may take more, or a reversal."""
+    signal = runner.signal
+    side = _ENTRIES.get(signal & ~_EXIT_OF.get(signal & (ENTER_LONG | ENTER_SHORT), 0))
+    if side is None or ctx.ledger.bots[runner.bot.id].status is not BotStatus.RUNNING:
+        return []
+    own = _position(ctx, runner, series, side)
+    if own is not None:
+        more = own.entries < runner.bot.entry.max_per_position
+        return enter(ctx, runner, series, side, own) if more else []
+    other = PositionSide.SHORT if side is PositionSide.LONG else PositionSide.LONG
+    against = _position(ctx, runner, series, other)
+    netting = runner.bot.margin.position_mode is PositionMode.NETTING
+    if against is not None and netting and not close_under_way(ctx, against):
+        return []
+    return enter(ctx, runner, series, side, None)
+
+
+def _position(ctx: Context, runner: Runner, series: Series, side: PositionSide) -> Position | None:
+    if not ctx.ledger.positions:
+        return None
+    return ctx.ledger.open_position(runner.bot.id, series.instrument.exchange, series.instrument.symbol, side)
+
+
+#: An entry alone, or beside the end of the other side, which makes it a reversal; anything else is contradictory.
+_EXIT_OF = {ENTER_LONG: EXIT_SHORT, ENTER_SHORT: EXIT_LONG}
+_ENTRIES = {ENTER_LONG: PositionSide.LONG, ENTER_SHORT: PositionSide.SHORT}
 
 
 # -- ticks -----------------------------------------------------------------------------------------------------------
 
 
-def _on_tick(ctx: Context, tick: Tick) -> Events:
-    account = ctx.ledger.account
-    out: Events = []
-    view = ctx.view()
-    equity = view.equity()
-    if tick.ts - tick.ts % DAY_US != ctx.ledger.day:
-        out.append(ev.DayStarted(ts=ctx.ts, cause=ctx.cause, portfolio_id=account.portfolio_id, equity=equity))
-    if ctx.ledger.state is TradingState.ACTIVE:
-        out += _monitors(ctx, view, equity)
-    if tick.ts - account.sampled_ts >= ctx.setup.sample_us:
-        out.append(_sample(ctx, view, equity))
-        out += _gate_changes(ctx, view)
+def on_tick(state: State, tick: Tick, setup: Setup) -> tuple[ev.Event, ...]:
+    """Time has passed: entries that are too old go, a day begins, falls of equity stop the trading, samples are taken."""
+    ledger = state.ledger
+    if (
+        not ledger.positions
+        and tick.ts < ledger.day_end
+        and tick.ts < ledger.sampled_ts + setup.sample_us
+        and (not ledger.next_expiry or tick.ts < ledger.next_expiry)
+    ):
+        return ()
+    ctx = Context(state, setup, tick.ts, tick.cause)
+    return _settle(ctx, _on_tick(ctx))
+
+
+def _on_tick(ctx: Context) -> Events:
+    ledger, out = ctx.ledger, Events()
+    if ledger.next_expiry and ctx.ts >= ledger.next_expiry:
+        for order in ledger.open_orders():
+            if order.valid_until is not None and ctx.ts >= order.valid_until:
+                out += cancel(ctx, order, "timed out")
+    new_day = ctx.ts >= ledger.day_end
+    sample = ctx.ts >= ledger.sampled_ts + ctx.setup.sample_us
+    for account in ledger.accounts.values():
+        view = ctx.view(account)
+        equity = view.equity()
+        if new_day:
+            end = ctx.setup.day_end(ctx.ts)
+            out.append(
+                ev.DayStarted(ts=ctx.ts, cause=ctx.cause, portfolio_id=account.portfolio_id, equity=equity, day_end=end)
+            )
+        if ledger.state is TradingState.ACTIVE:
+            out += _monitors(ctx, view, account, equity)
+        if sample:
+            out.append(_sample(ctx, view, account, equity))
+    if sample:
+        out += _gate_changes(ctx, ctx.view())
     return out
 
 
-def _sample(ctx: Context, view: risk.View, equity: Decimal) -> ev.EquitySampled:
-    account = ctx.ledger.account
+def _sample(ctx: Context, view: risk.View, account: Account, equity: Decimal) -> ev.EquitySampled:
     marks: dict[str, Decimal] = {}
     unrealized = ZERO
+    count = 0
     for p in ctx.ledger.open_positions():
-        mark = view.mark(p.exchange, p.symbol) or p.mark_price
-        marks[f"{p.exchange} {p.symbol}"] = mark
-        unrealized += p.unrealized_pnl(mark)
+        if p.portfolio_id == account.portfolio_id:
+            mark = view.mark(p.exchange, p.symbol) or p.mark_price
+            marks[f"{p.exchange} {p.symbol}"] = mark
+            unrealized += p.unrealized_pnl(mark)
+            count += 1
     peak = max(account.peak_equity, equity)
     return ev.EquitySampled(
         ts=ctx.ts,
@@ -156,14 +264,14 @@ def _sample(ctx: Context, view: risk.View, equity: Decimal) -> ev.EquitySampled:
         peak_equity=peak,
         drawdown=drawdown(equity, peak),
         day_pnl=equity - account.day_start_equity,
-        open_positions=len(ctx.ledger.positions),
+        open_positions=count,
         marks=marks,
     )
 
 
-def _monitors(ctx: Context, view: risk.View, equity: Decimal) -> Events:
+def _monitors(ctx: Context, view: risk.View, account: Account, equity: Decimal) -> Events:
     """G13 as a watch, not only as a gate: a fall stops the trading whether or not anyone wants to trade."""
-    account, setup = ctx.ledger.account, ctx.setup
+    setup = ctx.setup
     if equity < account.peak_equity * setup.drawdown_floor:
         policy = setup.account.halt_policy
         why = _beyond(risk.max_drawdown(view))
@@ -255,7 +363,8 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
         case OrderStatus.ACCEPTED:
             out: Events = [ev.OrderAccepted(**base, exchange_order_id=report.exchange_order_id)]
             if order.status is OrderStatus.REJECTED:  # given up on, and alive: adopt it, say so, take it back
-                out.append(alert(ctx, "ORDER_LATE", f"order {order.client_order_id} lives after all; it is cancelled"))
+                text = f"order {order.client_order_id} lives after all; it is cancelled"
+                out.append(alert(ctx, "ORDER_LATE", text, order.symbol, order.bot_id))
                 out.append(ev.CancelRequested(**base, number=ctx.number(), reason="late"))
             return out
         case OrderStatus.REJECTED:

@@ -4,109 +4,160 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from engine.core import events as ev
 from engine.core import exits, risk
 from engine.core.context import Context
-from engine.core.inputs import Candle
-from engine.core.market import Runner
+from engine.core.market import Runner, Series
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.sizing import entry_quantity
-from engine.core.types import ZERO, BotStatus, OrderType, Origin, PositionSide, Side, TimeInForce, Verdict, money
+from engine.core.types import (
+    MINUTE_US,
+    ONE,
+    ZERO,
+    Instrument,
+    InstrumentKind,
+    MarginMode,
+    OrderType,
+    Origin,
+    PositionSide,
+    Side,
+    TimeInForce,
+    Verdict,
+)
 
 Events = list[ev.Event]
 
 
-def enter(ctx: Context, runner: Runner, candle: Candle) -> Events:
-    """A fired entry rule: signal, size, gates, and an order or the reason why not."""
-    bot = runner.bot
-    if ctx.ledger.bots[bot.id].status in (BotStatus.STOPPED, BotStatus.ERROR):
+class Draft(msgspec.Struct, kw_only=True):
+    """An order before its gates. `limit` is its price; without one, `estimate` is what a marketable order will cost."""
+
+    position_id: str
+    bot_id: str
+    strategy_id: str
+    portfolio_id: str
+    signal_id: str
+    instrument: Instrument
+    side: Side
+    position_side: PositionSide
+    order_type: OrderType
+    time_in_force: TimeInForce
+    origin: Origin
+    role: str
+    quantity: Decimal
+    estimate: Decimal | None
+    limit: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
+    valid_until: int | None = None
+    oco_group: str = ""
+    leverage: Decimal = ONE
+    margin_mode: MarginMode = MarginMode.ISOLATED
+    tag: str = ""
+
+
+def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, position: Position | None) -> Events:
+    """A fired entry rule: signal, size, gates, and an order or the reason why not. `position` is the one it adds to."""
+    bot, instrument = runner.bot, series.instrument
+    mark = series.price
+    if mark is None:
         return []
-    instrument = ctx.market.instrument(candle.exchange, candle.symbol)
-    mark = money(candle.close)
-    price = mark * (1 + ctx.setup.costs.slippage_bps / 10_000)
-    signal = _signal(ctx, runner, candle.exchange, candle.symbol, Side.BUY, "ENTRY", mark)
-    view = ctx.view()
-    quantity, sized_by = entry_quantity(view, bot, instrument, price)
+    buys = side is PositionSide.LONG
+    signal = signalled(ctx, runner, series, side, "ENTRY", mark)
+    limit = _entry_limit(ctx, runner, instrument, mark, buys)
+    slip = ctx.setup.entry_slip
+    estimate = limit if limit is not None else mark * (1 + slip if buys else 1 - slip)
+    view = ctx.view(ctx.ledger.accounts[bot.portfolio_id])
+    quantity, sized_by = entry_quantity(view, bot, instrument, estimate)
     number = ctx.number()
-    order_id = ctx.id("order", number)
     if quantity == ZERO:
-        return [signal, _denied(ctx, signal, order_id, quantity, "SIZE_BELOW_MINIMUM", sized_by)]
-    intent = risk.Intent(
+        order_id = ctx.id("order", number)
+        return [signal, denied(ctx, signal, order_id, quantity, "SIZE_BELOW_MINIMUM", sized_by)]
+    entry = bot.entry
+    resting = limit is not None
+    draft = Draft(
+        position_id=position.id if position else ctx.id("position", number),
         bot_id=bot.id,
-        exchange=candle.exchange,
-        symbol=candle.symbol,
-        side=Side.BUY,
-        order_type=OrderType.MARKET,
+        strategy_id=bot.strategy_id,
+        portfolio_id=bot.portfolio_id,
+        signal_id=signal.signal_id,
+        instrument=instrument,
+        side=Side.BUY if buys else Side.SELL,
+        position_side=side,
+        order_type=OrderType.LIMIT if resting else OrderType.MARKET,
+        time_in_force=TimeInForce(entry.time_in_force) if resting else TimeInForce.IOC,
         origin=Origin.ENTRY,
+        role="ENTRY",
         quantity=quantity,
-        price=price,
+        estimate=estimate,
+        limit=limit,
+        valid_until=ctx.ts + entry.valid_min * MINUTE_US if resting else None,
+        leverage=bot.margin.leverage if instrument.kind is InstrumentKind.LINEAR else ONE,
+        margin_mode=bot.margin.mode,
+        tag=signal.tag,
     )
-    gates = risk.evaluate(view, intent)
-    evaluated = _evaluated(ctx, intent, order_id, signal.signal_id, gates)
-    if evaluated.verdict is Verdict.BLOCKED:
-        blocked = next(g for g in gates if g.verdict is Verdict.BLOCKED)
-        reason = f"{blocked.gate}: {blocked.actual} against {blocked.limit}"
-        return [signal, evaluated, _denied(ctx, signal, order_id, quantity, blocked.code, reason)]
-    return [
-        signal,
-        evaluated,
-        ev.OrderSubmitted(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            order_id=order_id,
-            number=number,
-            signal_id=signal.signal_id,
-            bot_id=bot.id,
-            strategy_id=bot.strategy_id,
-            portfolio_id=ctx.ledger.account.portfolio_id,
-            position_id=ctx.id("position", number),
-            exchange=candle.exchange,
-            symbol=candle.symbol,
-            side=Side.BUY,
-            position_side=PositionSide.LONG,
-            order_type=OrderType.MARKET,
-            time_in_force=TimeInForce.IOC,
-            origin=Origin.ENTRY,
-            role="ENTRY",
-            quantity=quantity,
-            price=None,
-            stop_price=None,
-            reduce_only=False,
-            valid_until=None,
-            config_version=ctx.setup.version,
-        ),
-    ]
+    return [signal, *_gated(ctx, draft, number, signal)]
+
+
+def _entry_limit(ctx: Context, runner: Runner, instrument: Instrument, mark: Decimal, buys: bool) -> Decimal | None:
+    """The limit that the strategy proposes, or the config's distance from the last price; None for a market order."""
+    proposed = runner.strategy.proposal.entry_price
+    if proposed is None:
+        entry = runner.bot.entry
+        if entry.order_type == "MARKET":
+            return None
+        proposed = mark * (10_000 - entry.offset_bps if buys else 10_000 + entry.offset_bps) / 10_000
+    return instrument.price_down(proposed) if buys else instrument.price_up(proposed)
 
 
 def place_exits(ctx: Context, position: Position) -> Events:
     """Cancel protective orders that no longer fit the plan, place those that are missing."""
     if position.quantity <= ZERO:
         return []
-    stale, place = exits.missing(ctx.ledger, position)
+    bot = ctx.setup.by_id.get(position.bot_id)
+    instrument = ctx.market.instrument(position.exchange, position.symbol)
+    wants = (
+        exits.wanted(position, bot.exits if bot else None, instrument, instrument.quantity_down(position.quantity))
+        if ctx.exits_rest(position.bot_id)
+        else []
+    )
+    stale, place = exits.missing(ctx.ledger, position, wants)
     out: Events = []
     for order in stale:
         out += cancel(ctx, order, "replaced")
     for want in place:
-        out += _leave(
-            ctx, position, want.role, want.order_type, want.quantity, price=want.price, stop_price=want.stop_price
-        )
+        draft = _leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
+        draft.limit, draft.stop_price = want.price, want.stop_price
+        draft.estimate = want.price or want.stop_price
+        draft.oco_group = position.id
+        out += _gated(ctx, draft, ctx.number())
     return out
 
 
 def close_position(ctx: Context, position: Position, role: str, runner: Runner | None = None) -> Events:
     """A market order for all of it, unless one is under way. The protective orders rest on until it has filled."""
-    closing = [o for o in ctx.ledger.orders_of(position.id) if o.role in (exits.SIGNAL_EXIT, exits.FLATTEN)]
-    if closing or position.quantity <= ZERO:
+    if position.quantity <= ZERO or close_under_way(ctx, position):
         return []
+    series = ctx.market.series[(position.exchange, position.symbol)]
+    quantity = series.instrument.quantity_down(position.quantity)
+    draft = _leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
     out: Events = []
-    signal_id = position.signal_id
     if runner is not None:
-        mark = ctx.market.mark(position.exchange, position.symbol) or position.mark_price
-        signal = _signal(ctx, runner, position.exchange, position.symbol, Side.SELL, "EXIT", mark)
+        mark = series.price or position.mark_price
+        signal = signalled(ctx, runner, series, position.side, "EXIT", mark)
         out.append(signal)
-        signal_id = signal.signal_id
-    return out + _leave(ctx, position, role, OrderType.MARKET, position.quantity, signal_id=signal_id)
+        draft.signal_id, draft.tag = signal.signal_id, signal.tag
+    return out + _gated(ctx, draft, ctx.number())
+
+
+def close_under_way(ctx: Context, position: Position) -> bool:
+    """A market order that closes it has been sent."""
+    return any(
+        o.position_id == position.id and o.reduce_only and o.order_type is OrderType.MARKET
+        for o in ctx.ledger.orders.values()
+    )
 
 
 def cancel(ctx: Context, order: Order, reason: str) -> Events:
@@ -125,107 +176,133 @@ def cancel(ctx: Context, order: Order, reason: str) -> Events:
     ]
 
 
-def _leave(
-    ctx: Context,
-    position: Position,
-    role: str,
-    order_type: OrderType,
-    quantity: Decimal,
-    *,
-    price: Decimal | None = None,
-    stop_price: Decimal | None = None,
-    signal_id: str = "",
-) -> Events:
-    """A reduce-only order, gated like any other."""
-    number = ctx.number()
-    order_id = ctx.id("order", number)
-    intent = risk.Intent(
+def _leaving(
+    ctx: Context, position: Position, instrument: Instrument, role: str, order_type: OrderType, quantity: Decimal
+) -> Draft:
+    """A reduce-only order of a position."""
+    market = order_type is OrderType.MARKET
+    return Draft(
+        position_id=position.id,
         bot_id=position.bot_id,
-        exchange=position.exchange,
-        symbol=position.symbol,
-        side=Side.SELL,
+        strategy_id=position.strategy_id,
+        portfolio_id=position.portfolio_id,
+        signal_id=position.signal_id,
+        instrument=instrument,
+        side=Side.SELL if position.side is PositionSide.LONG else Side.BUY,
+        position_side=position.side,
         order_type=order_type,
+        time_in_force=TimeInForce.IOC if market else TimeInForce.GTC,
         origin=Origin.FLATTEN if role == exits.FLATTEN else Origin.EXIT,
+        role=role,
         quantity=quantity,
-        price=price or stop_price or ctx.market.mark(position.exchange, position.symbol),
-        stop_price=stop_price,
+        estimate=ctx.market.mark(position.exchange, position.symbol) if market else None,
         reduce_only=True,
-    )
-    gates = risk.evaluate(ctx.view(), intent)
-    evaluated = _evaluated(ctx, intent, order_id, signal_id or position.signal_id, gates)
-    if evaluated.verdict is Verdict.BLOCKED:
-        blocked = next(g for g in gates if g.verdict is Verdict.BLOCKED)
-        why = f"{blocked.gate}: {blocked.actual} against {blocked.limit}"
-        return [evaluated, alert(ctx, "EXIT_BLOCKED", f"{role} of {position.symbol} was blocked by {why}", position)]
-    return [
-        evaluated,
-        ev.OrderSubmitted(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            order_id=order_id,
-            number=number,
-            signal_id=signal_id or position.signal_id,
-            bot_id=position.bot_id,
-            strategy_id=position.strategy_id,
-            portfolio_id=position.portfolio_id,
-            position_id=position.id,
-            exchange=position.exchange,
-            symbol=position.symbol,
-            side=Side.SELL,
-            position_side=position.side,
-            order_type=order_type,
-            time_in_force=TimeInForce.IOC if order_type is OrderType.MARKET else TimeInForce.GTC,
-            origin=intent.origin,
-            role=role,
-            quantity=quantity,
-            price=price,
-            stop_price=stop_price,
-            reduce_only=True,
-            valid_until=None,
-            config_version=ctx.setup.version,
-        ),
-    ]
-
-
-def _signal(
-    ctx: Context, runner: Runner, exchange: str, symbol: str, side: Side, kind: str, price: Decimal
-) -> ev.SignalGenerated:
-    bot = runner.bot
-    return ev.SignalGenerated(
-        ts=ctx.ts,
-        cause=ctx.cause,
-        signal_id=ctx.id("signal", bot.id, kind),
-        bot_id=bot.id,
-        strategy_id=bot.strategy_id,
-        exchange=exchange,
-        symbol=symbol,
-        side=side,
-        kind=kind,
-        price=price,
-        config_version=ctx.setup.version,
-        trace=runner.strategy.explain(),
+        leverage=position.leverage,
+        margin_mode=position.margin_mode,
     )
 
 
-def _evaluated(
-    ctx: Context, intent: risk.Intent, order_id: str, signal_id: str, gates: tuple[ev.GateResult, ...]
-) -> ev.IntentEvaluated:
-    return ev.IntentEvaluated(
+def _gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated | None = None) -> Events:
+    """Every gate's word on a draft, then the order, or why there is none. An exit that is blocked is an alarm."""
+    order_id = ctx.id("order", number)
+    instrument = draft.instrument
+    intent = risk.Intent(
+        bot_id=draft.bot_id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
+        side=draft.side,
+        order_type=draft.order_type,
+        origin=draft.origin,
+        quantity=draft.quantity,
+        price=draft.limit or draft.estimate,
+        stop_price=draft.stop_price,
+        reduce_only=draft.reduce_only,
+    )
+    gates = risk.evaluate(ctx.view(ctx.ledger.accounts[draft.portfolio_id]), intent)
+    verdict = risk.verdict_of(gates)
+    evaluated = ev.IntentEvaluated(
         ts=ctx.ts,
         cause=ctx.cause,
         decision_id=ctx.id("decision", order_id),
         order_id=order_id,
-        signal_id=signal_id,
-        bot_id=intent.bot_id,
-        exchange=intent.exchange,
-        symbol=intent.symbol,
-        side=intent.side,
-        verdict=risk.verdict_of(gates),
+        signal_id=draft.signal_id,
+        bot_id=draft.bot_id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
+        side=draft.side,
+        verdict=verdict,
         gates=gates,
+    )
+    if verdict is not Verdict.BLOCKED:
+        return [evaluated, _submitted(ctx, draft, order_id, number)]
+    blocked = next(g for g in gates if g.verdict is Verdict.BLOCKED)
+    why = f"{blocked.gate}: {blocked.actual} against {blocked.limit}"
+    if signal is not None and not draft.reduce_only:
+        return [evaluated, denied(ctx, signal, order_id, draft.quantity, blocked.code, why)]
+    text = f"{draft.role} of {instrument.symbol} was blocked by {why}"
+    return [evaluated, alert(ctx, "EXIT_BLOCKED", text, instrument.symbol, draft.bot_id)]
+
+
+def _submitted(ctx: Context, draft: Draft, order_id: str, number: int) -> ev.OrderSubmitted:
+    instrument = draft.instrument
+    return ev.OrderSubmitted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=order_id,
+        number=number,
+        signal_id=draft.signal_id,
+        bot_id=draft.bot_id,
+        strategy_id=draft.strategy_id,
+        portfolio_id=draft.portfolio_id,
+        position_id=draft.position_id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
+        side=draft.side,
+        position_side=draft.position_side,
+        order_type=draft.order_type,
+        time_in_force=draft.time_in_force,
+        origin=draft.origin,
+        role=draft.role,
+        quantity=draft.quantity,
+        price=draft.limit,
+        stop_price=draft.stop_price,
+        reduce_only=draft.reduce_only,
+        valid_until=draft.valid_until,
+        config_version=ctx.setup.version,
+        oco_group=draft.oco_group,
+        trigger=ctx.setup.costs.trigger,
+        kind=instrument.kind,
+        contract_size=instrument.contract_size,
+        leverage=draft.leverage,
+        margin_mode=draft.margin_mode,
+        tag=draft.tag,
     )
 
 
-def _denied(
+def signalled(
+    ctx: Context, runner: Runner, series: Series, side: PositionSide, kind: str, price: Decimal
+) -> ev.SignalGenerated:
+    bot, instrument = runner.bot, series.instrument
+    buys = (side is PositionSide.LONG) == (kind == "ENTRY")
+    return ev.SignalGenerated(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        signal_id=ctx.id("signal", bot.id, kind, side),
+        bot_id=bot.id,
+        strategy_id=bot.strategy_id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
+        side=Side.BUY if buys else Side.SELL,
+        kind=kind,
+        price=price,
+        config_version=ctx.setup.version,
+        trace=runner.strategy.explain(),
+        position_side=side,
+        tag=runner.strategy.proposal.tag,
+    )
+
+
+def denied(
     ctx: Context, signal: ev.SignalGenerated, order_id: str, quantity: Decimal, code: str, reason: str
 ) -> ev.OrderDenied:
     return ev.OrderDenied(
@@ -244,13 +321,6 @@ def _denied(
     )
 
 
-def alert(ctx: Context, code: str, text: str, position: Position | None = None) -> ev.AlertTriggered:
-    """Something a person should know now; of a position, where it is about one."""
-    return ev.AlertTriggered(
-        ts=ctx.ts,
-        cause=ctx.cause,
-        code=code,
-        text=text,
-        symbol=position.symbol if position else "",
-        bot_id=position.bot_id if position else "",
-    )
+def alert(ctx: Context, code: str, text: str, symbol: str = "", bot_id: str = "") -> ev.AlertTriggered:
+    """Something a person should know now; of a symbol and a bot, where it is about one."""
+    return ev.AlertTriggered(ts=ctx.ts, cause=ctx.cause, code=code, text=text, symbol=symbol, bot_id=bot_id)

@@ -104,6 +104,26 @@ class TradingStateChanged(Event, frozen=True):
     bot_id: str = ""
 
 
+class StopResult(msgspec.Struct, frozen=True, array_like=True):
+    """What a stop did to one order or position: CANCELED, FILLED, REJECTED, EXPIRED, KEPT or CLOSED."""
+
+    id: str
+    symbol: str
+    role: str
+    outcome: str
+
+
+class StopCompleted(Event, frozen=True):
+    """The claim of a stop is true now: every order that had to go has ended, every position that had to close is flat."""
+
+    level: ClassVar[Level] = Level.WARN
+    verb: str
+    actor: str
+    bot_id: str
+    began_ts: int
+    results: tuple[StopResult, ...]
+
+
 class EntriesHeld(Event, frozen=True):
     """The kill key's first press (`held`), or its release; not a trading state, and never survives as a release."""
 
@@ -436,10 +456,11 @@ class DustKept(Event, frozen=True):
 
 
 class DayStarted(Event, frozen=True):
-    """The baseline of the daily loss lock (UTC day of `ts`)."""
+    """The baseline of the daily loss lock; the day lasts until `day_end` (us UTC)."""
 
     portfolio_id: str
     equity: Decimal
+    day_end: int
 
 
 class EquitySampled(Event, frozen=True):
@@ -465,6 +486,7 @@ AnyEvent = (
     | ConfigActivated
     | ConfigRejected
     | TradingStateChanged
+    | StopCompleted
     | EntriesHeld
     | CommandRefused
     | AlertTriggered

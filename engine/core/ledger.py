@@ -28,6 +28,7 @@ from engine.core.types import (
     InvariantError,
     Mode,
     OrderStatus,
+    Origin,
     PositionSide,
     TradingState,
     entity_id,
@@ -89,6 +90,21 @@ class BotBook(msgspec.Struct):
     recent: dict[str, list[RoundTrip]] = {}
 
 
+class Stop(msgspec.Struct):
+    """A stop under way: what must still end, by id; "" until its outcome is known."""
+
+    verb: str
+    actor: str
+    began_ts: int
+    policy: str
+    orders: dict[str, str] = {}
+    positions: dict[str, str] = {}
+
+    @property
+    def done(self) -> bool:
+        return all(self.orders.values()) and all(self.positions.values())
+
+
 class RoundTrip(msgspec.Struct, frozen=True, array_like=True):
     """A closed round trip of a symbol: when, and what it made in percent of its entry notional."""
 
@@ -116,7 +132,8 @@ class Ledger(msgspec.Struct):
     intents: int = 0
     commands: int = 0
     now: int = 0
-    day: int = 0
+    day_end: int = 0
+    sampled_ts: int = 0
     cursor: Cause | None = None
     accounts: dict[str, Account] = {}
     bots: dict[str, BotBook] = {}
@@ -125,6 +142,8 @@ class Ledger(msgspec.Struct):
     positions: dict[str, Position] = {}
     closed_positions: dict[str, Position] = {}
     gates: dict[str, str] = {}
+    stops: dict[str, Stop] = {}
+    next_expiry: int = 0
     messages: Messages = msgspec.field(default_factory=Messages)
     in_doubt_since: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -245,6 +264,7 @@ def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
 
 
 def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
+    _begin_stop(ledger, e)
     if e.bot_id:
         book = ledger.bots[e.bot_id]
         book.state, book.state_reason, book.state_actor, book.policy = e.state, e.reason, e.actor, e.policy
@@ -253,6 +273,31 @@ def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     ledger.state_since = e.ts
     ledger.halt_policy = e.policy
     ledger.held = False
+
+
+def _begin_stop(ledger: Ledger, e: ev.TradingStateChanged) -> None:
+    """A stop waits for the orders and positions that it takes away; a resume ends the wait."""
+    if e.state is TradingState.ACTIVE:
+        ledger.stops.pop(e.bot_id, None)
+        return
+    if e.state is TradingState.PAUSED and e.previous is TradingState.REDUCING:
+        return  # a flattening that has come to its end
+    ledger.stops[e.bot_id] = Stop(
+        verb=e.verb,
+        actor=e.actor,
+        began_ts=e.ts,
+        policy=e.policy,
+        orders={o.id: "" for o in ledger.open_orders() if o.bot_id == (e.bot_id or o.bot_id) and o.goes(e.policy)},
+        positions={
+            p.id: ""
+            for p in ledger.open_positions()
+            if e.policy == "flatten" and p.bot_id == (e.bot_id or p.bot_id) and p.quantity > ZERO
+        },
+    )
+
+
+def _stop_completed(ledger: Ledger, e: ev.StopCompleted) -> None:
+    ledger.stops.pop(e.bot_id, None)
 
 
 def _held(ledger: Ledger, e: ev.EntriesHeld) -> None:
@@ -284,8 +329,12 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
     ledger.intents = e.number
     ledger.counts.orders += 1
     ledger.orders[e.order_id] = order_rules.from_event(e)
-    if e.origin == "ENTRY":
+    if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
+        ledger.next_expiry = e.valid_until
+    if e.origin is Origin.ENTRY:
         ledger.bots[e.bot_id].entries += 1
+    elif e.origin is Origin.FLATTEN:
+        ledger.positions[e.position_id].flatten_tries += 1
 
 
 Answer = ev.OrderAccepted | ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired
@@ -329,6 +378,8 @@ def _cancel_requested(ledger: Ledger, e: ev.CancelRequested) -> None:
     ledger.intents = e.number
     order.cancel_requested, order.cancel_number = True, e.number
     order.cancel_cause, order.reason, order.updated_ts = e.cause, e.reason, e.ts
+    if order.valid_until is not None:
+        _next_expiry(ledger)
 
 
 def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
@@ -340,13 +391,23 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     if position is None:
         position = Position.opened_by(e, order)
         ledger.positions[position.id] = position
+        for bot_id, stop in ledger.stops.items():
+            if stop.policy == "flatten" and bot_id in ("", position.bot_id):
+                stop.positions[position.id] = ""  # an entry that filled before its cancel arrived
     ledger.counts.fills += 1
+    if not order.reduce_only and order.filled_quantity == ZERO:
+        position.entries += 1
     order_rules.fill(order, e)
+    if order.role.startswith("TARGET_") and order.role not in position.taken and order.remaining <= ZERO:
+        position.taken.append(order.role)
     apply_fill(account, position, e)
     _fold_into_digest(ledger, e)
     if position.quantity == ZERO and position.id in ledger.positions:
         position.closed_ts = e.ts
         ledger.closed_positions[position.id] = ledger.positions.pop(position.id)
+        for stop in ledger.stops.values():
+            if position.id in stop.positions:
+                stop.positions[position.id] = "CLOSED"
         ledger.counts.trades += 1
     elif position.quantity != ZERO and position.id in ledger.closed_positions:
         position.closed_ts = 0  # a late fill re-opens what we thought was flat
@@ -359,14 +420,15 @@ def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
     position = ledger.positions[e.position_id]
     position.stop_price, position.take_profit_price = e.stop_price, e.take_profit_price
     position.extreme, position.trailing, position.updated_ts = e.extreme, e.trailing, e.ts
+    position.stop_reason = e.reason
 
 
 def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
     account = ledger.accounts[e.portfolio_id]
     account.day_start_ts, account.day_start_equity = e.ts, e.equity
     # Prune by the start of the day BEFORE: whatever goes was closed at least one committed batch ago.
-    limit = ledger.day - CLOSED_KEPT_US
-    ledger.day = e.ts - e.ts % DAY_US
+    limit = ledger.day_end - DAY_US - CLOSED_KEPT_US
+    ledger.day_end = e.day_end
     for closed in (ledger.closed_orders, ledger.closed_positions):
         for key in [k for k, row in closed.items() if row.closed_ts < limit]:
             del closed[key]
@@ -374,7 +436,8 @@ def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
 
 def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
     account = ledger.accounts[e.portfolio_id]
-    account.equity, account.peak_equity, account.sampled_ts = e.equity, e.peak_equity, e.ts
+    account.equity, account.peak_equity = e.equity, e.peak_equity
+    account.sampled_ts = ledger.sampled_ts = e.ts
     for position in ledger.positions.values():
         mark = e.marks.get(f"{position.exchange} {position.symbol}")
         if mark is not None:
@@ -392,7 +455,17 @@ def _rehome(ledger: Ledger, order: Order) -> None:
             ledger.orders[order.id] = order
     elif ledger.orders.pop(order.id, None) is not None:
         ledger.closed_orders[order.id] = order
+        if order.valid_until is not None:
+            _next_expiry(ledger)
+        for stop in ledger.stops.values():
+            if order.id in stop.orders:
+                stop.orders[order.id] = order.status
         _fold_into_digest(ledger, order)
+
+
+def _next_expiry(ledger: Ledger) -> None:
+    due = [o.valid_until for o in ledger.orders.values() if o.valid_until is not None and not o.cancel_requested]
+    ledger.next_expiry = min(due, default=0)
 
 
 def _fold_into_digest(ledger: Ledger, value: Any) -> None:
@@ -406,6 +479,7 @@ _HANDLERS: dict[type[ev.Event], Any] = {
     ev.ConfigActivated: _config_activated,
     ev.ConfigRejected: _command_seen,
     ev.TradingStateChanged: _state_changed,
+    ev.StopCompleted: _stop_completed,
     ev.EntriesHeld: _held,
     ev.CommandRefused: _command_seen,
     ev.AlertTriggered: _command_seen,

@@ -19,9 +19,11 @@ Key = tuple[str, str]  # exchange, symbol
 class Runner:
     """One bot on one symbol: its strategy, how warm it is, and what it said of the last bar (0 until warm)."""
 
-    __slots__ = ("bars", "bot", "error", "signal", "strategy")
+    __slots__ = ("announced", "bars", "bot", "calls", "error", "signal", "strategy")
 
     def __init__(self, bot: BotSetup) -> None:
+        self.announced = False  # the dispatcher knows that it is warm
+        self.calls = False  # the dispatcher has to look at it
         self.bot = bot
         self.strategy = bot.make()
         self.bars = 0
@@ -42,8 +44,13 @@ class Runner:
         try:
             signal = self.strategy.on_bar(candle)
         except Exception as error:
-            self.error, signal = error, 0
-        self.signal = signal if signal and self.bars >= self.strategy.warmup_bars else 0
+            self.error, self.signal = error, 0
+            self.calls = True
+            return
+        if not self.announced and self.bars < self.strategy.warmup_bars:
+            return
+        self.signal = signal
+        self.calls = signal != 0 or not self.announced
 
 
 class Series:
@@ -52,6 +59,7 @@ class Series:
     __slots__ = (
         "_money",
         "atrs",
+        "calls",
         "close_ts",
         "due",
         "instrument",
@@ -74,6 +82,7 @@ class Series:
         self.due = -1  # when the next word is due; -1: nothing was heard
         self.late_us: int | None = None
         self.atrs: IndicatorSet | None = None
+        self.calls = False  # a runner has something to say
         self._money: Decimal | None = None
 
     @property
@@ -96,8 +105,11 @@ class Series:
         self.tail.append(candle)
         if self.atrs is not None:
             self.atrs.update(candle)
+        self.calls = False
         for runner in self.runners:
             runner.on_bar(candle)
+            if runner.calls:
+                self.calls = True
 
     def hear(self, value: Quote | Trade | Book) -> None:
         """Take in a price between bars."""
@@ -150,6 +162,15 @@ class Market:
                     series.atrs.update(candle)
                 for runner in series.runners:
                     runner.on_bar(candle)
+
+    def rearm(self, bot: BotSetup) -> None:
+        """A fresh runner for one bot, warmed from the tail: it starts again after a stop or an error."""
+        for series in self.series.values():
+            for index, runner in enumerate(series.runners):
+                if runner.bot.id == bot.id:
+                    series.runners[index] = fresh = Runner(bot)
+                    for candle in series.tail:
+                        fresh.on_bar(candle)
 
     def bars_lacking(self, setup: Setup) -> str:
         """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""

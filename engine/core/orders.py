@@ -113,6 +113,10 @@ class Order(msgspec.Struct):
     def adds_risk(self) -> bool:
         return self.origin is Origin.ENTRY or not self.reduce_only
 
+    def goes(self, policy: str) -> bool:
+        """Whether a stop with this policy takes the order away: entries always, all of them with "cancel" and "flatten"."""
+        return self.adds_risk or policy in ("cancel", "flatten")
+
     @property
     def avg_fill_price(self) -> Decimal | None:
         return (self.filled_value / self.filled_quantity).quantize(QUANTUM) if self.filled_quantity else None

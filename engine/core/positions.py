@@ -91,6 +91,8 @@ class Position(msgspec.Struct):
     liquidation_price: Decimal | None = None
     funding: Decimal = ZERO
     entries: int = 0
+    taken: list[str] = []
+    flatten_tries: int = 0
     stop_reason: str = ""
 
     @classmethod

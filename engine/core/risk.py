@@ -17,7 +17,7 @@ from engine.core.ledger import Ledger
 from engine.core.limits import Limit, Limits
 from engine.core.market import Market
 from engine.core.orders import Order
-from engine.core.positions import Position
+from engine.core.positions import Account, Position
 from engine.core.setup import BotSetup, Setup
 from engine.core.types import SECOND_US, ZERO, OrderType, Origin, Side, TradingState, Verdict
 
@@ -74,14 +74,14 @@ class View(msgspec.Struct, frozen=True):
     market: Market
     setup: Setup
     now: int
+    account: Account
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         return self.market.mark(exchange, symbol)
 
     def equity(self) -> Decimal:
         """Cash and positions at their last price; a position without one counts at its last known mark."""
-        account = self.ledger.account
-        return account.cash + sum(
+        return self.account.cash + sum(
             (self.value(p.exchange, p.symbol, p.quantity, p.mark_price) for p in self.positions), ZERO
         )
 
@@ -90,7 +90,8 @@ class View(msgspec.Struct, frozen=True):
 
     @property
     def positions(self) -> Iterable[Position]:
-        return self.ledger.positions.values()
+        own = self.account.portfolio_id
+        return [p for p in self.ledger.positions.values() if p.portfolio_id == own]
 
     def entries(self) -> Iterable[Order]:
         """Open orders that add risk: each counts as if filled (RTS 6 art. 15(2))."""
@@ -300,7 +301,7 @@ def buying_power(view: View, intent: Intent) -> GateResult:
 def free_cash(view: View) -> Decimal:
     """Cash that no open entry has a claim on."""
     claimed = sum((view.entry_value(o) for o in view.entries()), ZERO)
-    return view.ledger.account.cash - claimed * (1 + fee_rate(view.setup))
+    return view.account.cash - claimed * (1 + fee_rate(view.setup))
 
 
 def fee_rate(setup: Setup) -> Decimal:
@@ -342,7 +343,7 @@ def daily_loss(view: View, intent: Intent | None = None) -> GateResult:
     """G13. Loss since the day's first equity, in percent of it; open positions count at their mark."""
     if intent is not None and intent.reduce_only:
         return _skipped("DAILY_LOSS_LOCK")
-    start = view.ledger.account.day_start_equity
+    start = view.account.day_start_equity
     loss = (start - view.equity()) / start * 100 if start > ZERO else ZERO
     return against("DAILY_LOSS_LOCK", DenyCode.LOSS_DAILY, max(loss, ZERO), view.setup.account.limits.daily_loss_pct)
 
@@ -351,7 +352,7 @@ def max_drawdown(view: View, intent: Intent | None = None) -> GateResult:
     """G13. Fall from the peak, in percent; the peak is a fact of the ledger, so that a restart does not forget it."""
     if intent is not None and intent.reduce_only:
         return _skipped("MAX_DRAWDOWN")
-    peak = view.ledger.account.peak_equity
+    peak = view.account.peak_equity
     fall = (peak - view.equity()) / peak * 100 if peak > ZERO else ZERO
     return against("MAX_DRAWDOWN", DenyCode.LOSS_DRAWDOWN, max(fall, ZERO), view.setup.account.limits.max_drawdown_pct)
 

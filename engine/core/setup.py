@@ -14,7 +14,7 @@ from engine.core.config import BotConfig, Config, Entry, Exits, Margin, PythonSt
 from engine.core.limits import Limit, Limits
 from engine.core.rules import RuleDocument
 from engine.core.strategy import Factory, RuleStrategy, Strategy
-from engine.core.types import Instrument, entity_id
+from engine.core.types import DAY_US, MINUTE_US, Instrument, entity_id
 
 #: Bars of the average true range that G12 holds a jump against.
 JUMP_ATR_PERIOD = 14
@@ -36,6 +36,12 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     own_limits: Limits  # the bot's alone, for gates that add up what the bot holds
     warmup_factor: int
     factories: Mapping[str, Factory]
+
+    @property
+    def exits_move(self) -> bool:
+        """A bar can change where its positions are left."""
+        e = self.exits
+        return e.trailing is not None or e.break_even is not None or bool(e.ladder) or e.time_stop_min is not None
 
     @property
     def atr_periods(self) -> set[int]:
@@ -76,10 +82,16 @@ class Setup:
         # Fractions of peak and day start below which the account is stopped; 0 never.
         self.drawdown_floor = _floor(config.account.limits.max_drawdown_pct)
         self.daily_loss_floor = _floor(config.account.limits.daily_loss_pct)
+        self.entry_slip = (config.costs.slippage_bps + config.costs.half_spread_bps) / 10_000
         self.bots = tuple(
             _bot(bot, config, ledger_id, factories) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
         )
         self.by_id = {bot.id: bot for bot in self.bots}
+
+    def day_end(self, ts: int) -> int:
+        """When the day of the daily loss that `ts` falls into ends, us UTC."""
+        offset = self.account.day_start_utc_min * MINUTE_US
+        return ts - (ts - offset) % DAY_US + DAY_US
 
     def bots_on(self, exchange: str, symbol: str) -> list[BotSetup]:
         return [bot for bot in self.bots if bot.trades(symbol)]

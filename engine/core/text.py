@@ -136,3 +136,13 @@ def _cut(text: str, width: int) -> tuple[str, int]:
             return text[:index] + ELLIPSIS, used + 1
         used += step
     return text, used
+
+
+def traceback_of(error: BaseException) -> str:
+    """Where an exception came from, innermost last: file names without folders, which differ from machine to machine."""
+    lines, frame = [], error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        lines.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno} in {code.co_name}")
+        frame = frame.tb_next
+    return "\n".join([*lines, f"{type(error).__name__}: {safe_text(str(error), 500)}"])

@@ -33,7 +33,7 @@ async def view_of(directory: Path, limits: dict[str, Any] | None = None, *, fed:
     if fed:
         await world.candle(100, 100, 100, 100)
     return world.engine.state and risk.View(
-        world.ledger, world.engine.state.market, world.engine.setup, START + 60_000_000
+        world.ledger, world.engine.state.market, world.engine.setup, START + 60_000_000, world.ledger.account
     )
 
 
@@ -117,7 +117,7 @@ async def test_g4_to_g6_warn_at_the_limit_and_block_beyond_it(
         tmp_path / "w", config(account={"limits": limit | {"daily_loss_pct": {}, "max_drawdown_pct": {}}})
     ).open()
     await world.candle(99, 100, 99, 99.5)
-    more = risk.View(world.ledger, world.engine.state.market, world.engine.setup, START)
+    more = risk.View(world.ledger, world.engine.state.market, world.engine.setup, START, world.ledger.account)
     if gate is risk.max_open_positions:
         world.engine.setup.account.limits.max_open_positions.__dict__["hard"] = D("0.5")
         assert check(gate, more, BUY) == (Verdict.BLOCKED, code)
@@ -128,7 +128,7 @@ async def test_g4_to_g6_warn_at_the_limit_and_block_beyond_it(
 async def test_g6_counts_open_entries_as_if_filled(tmp_path: Path) -> None:
     world = await World(tmp_path, config(account={"limits": {"max_position_value": {"hard": "150"}}})).open()
     await world.candle(99, 102, 98, 101)  # one unit is on its way
-    view = risk.View(world.ledger, world.engine.state.market, world.engine.setup, START)
+    view = risk.View(world.ledger, world.engine.state.market, world.engine.setup, START, world.ledger.account)
     assert world.ledger.orders and not world.ledger.positions
     assert check(risk.max_position, view, BUY) == (Verdict.BLOCKED, DenyCode.POSITION_VALUE)
     assert check(risk.duplicate_order, view, BUY) == (Verdict.BLOCKED, DenyCode.DUPLICATE_IN_FLIGHT)
@@ -151,7 +151,7 @@ async def test_g7_buying_power(tmp_path: Path, quantity: str, verdict: Verdict) 
 )
 async def test_g12_stale_data(tmp_path: Path, age_s: int, entry: Verdict, close: Verdict) -> None:
     view = await view_of(tmp_path)
-    later = risk.View(view.ledger, view.market, view.setup, view.now + MINUTE_US + age_s * 1_000_000)
+    later = risk.View(view.ledger, view.market, view.setup, view.now + MINUTE_US + age_s * 1_000_000, view.account)
     assert check(risk.stale_data, later, BUY)[0] is entry
     assert check(risk.stale_data, later, CLOSE)[0] is close
 
