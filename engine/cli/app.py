@@ -10,6 +10,7 @@ import typer
 
 from engine.cli.app_databases import databases
 from engine.cli.app_db import db
+from engine.cli.app_strategies import strategies
 from engine.cli.exits import Exit, fail
 from engine.halt import HALT_REASON
 
@@ -225,6 +226,7 @@ app.add_typer(config, name="config")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
 app.add_typer(databases, name="databases")
+app.add_typer(strategies, name="strategies")
 
 
 @config.command("new")

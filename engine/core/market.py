@@ -10,10 +10,12 @@ from engine.core.indicators import IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
+from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
 from engine.core.timeframes import TimeframeError
 from engine.core.types import Instrument, InvariantError, money
 
 Key = tuple[str, str]  # exchange, symbol
+ANY_SIGNAL = ENTER_LONG | EXIT_LONG | ENTER_SHORT | EXIT_SHORT
 
 
 class Runner:
@@ -43,6 +45,10 @@ class Runner:
         self.bars += 1
         try:
             signal = self.strategy.on_bar(candle)
+            if signal and signal & ANY_SIGNAL != signal:
+                raise ValueError(
+                    f"on_bar answered {signal!r}: it must be a sum of ENTER_LONG, EXIT_LONG and their shorts"
+                )
         except Exception as error:
             self.error, self.signal = error, 0
             self.calls = True

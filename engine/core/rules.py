@@ -158,7 +158,7 @@ class RuleDocument(_Model):
                     for side in ("left", "right"):
                         operand = getattr(condition, side)
                         if isinstance(operand, str) and operand not in series and not is_feature(operand):
-                            raise RuleError(f"{path}.{side}", _unknown("series", operand, series))
+                            raise RuleError(f"{path}.{side}", unknown("series", operand, series))
         return self
 
     def rules(self) -> Iterator[tuple[str, Condition]]:
@@ -242,7 +242,7 @@ def _check_indicator(path: str, indicator: Indicator) -> None:
     if fn in ta.EXCLUDED:
         raise RuleError(f"{path}.fn", f"{fn} is not offered: {ta.EXCLUDED[fn]}")
     if fn not in ta.offered():
-        raise RuleError(f"{path}.fn", _unknown("function", fn, ta.offered()))
+        raise RuleError(f"{path}.fn", unknown("function", fn, ta.offered()))
     spec = ta.function(fn)
     known = spec.parameters
     if missing := sorted(spec.required - params.keys()):
@@ -250,7 +250,7 @@ def _check_indicator(path: str, indicator: Indicator) -> None:
     for key, value in params.items():
         at = f"{path}.params{_step(key)}"
         if key not in known:
-            raise RuleError(at, _unknown(f"parameter of {fn}", key, known))
+            raise RuleError(at, unknown(f"parameter of {fn}", key, known))
         if isinstance(known[key], int) and not isinstance(value, int):
             raise RuleError(at, f"must be a whole number, not {value}")
         if "period" in key and not 1 <= value <= PERIOD_MAX:
@@ -261,7 +261,7 @@ def _check_indicator(path: str, indicator: Indicator) -> None:
         given = ", ".join(f"{key}={value}" for key, value in params.items())
         raise RuleError(f"{path}.params", f"TA-Lib refuses {fn}({given}): a value is out of its range")
     if indicator.timeframe is not None and indicator.timeframe not in TIMEFRAMES_US:
-        raise RuleError(f"{path}.timeframe", _unknown("timeframe", indicator.timeframe, TIMEFRAMES_US))
+        raise RuleError(f"{path}.timeframe", unknown("timeframe", indicator.timeframe, TIMEFRAMES_US))
 
 
 # -- faults in words -----------------------------------------------------------------------------------------------------
@@ -278,7 +278,8 @@ def _step(key: str | int) -> str:
     return f".{key}" if re.fullmatch(r"[A-Za-z_]\w{0,39}", key, re.ASCII) else f"[{_quote(key)}]"
 
 
-def _unknown(what: str, given: str, known: Iterable[str]) -> str:
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """That `given` is none of the known names, with the nearest of them, in one safe line."""
     names = sorted(known)
     near = difflib.get_close_matches(given[:64], names, n=1, cutoff=0.5)
     near = near or difflib.get_close_matches(given[:64].upper(), names, n=1, cutoff=0.5)
@@ -314,13 +315,13 @@ def _first_fault(obj: object, error: ValidationError) -> RuleError:
     last = fault["loc"][-1] if fault["loc"] else ""
     match fault["type"]:
         case "extra_forbidden":
-            return RuleError(path, _unknown("key", str(last), _keys_of(parent, fault["loc"])))
+            return RuleError(path, unknown("key", str(last), _keys_of(parent, fault["loc"])))
         case "missing":
             return RuleError(path, "is missing")
         case "union_tag_not_found":
             return RuleError(path, f"a condition needs an 'op': {', '.join(_SHAPES)}")
         case "union_tag_invalid":
-            return RuleError(f"{path}.op", _unknown("operator", str(fault["ctx"]["tag"]), _SHAPES))
+            return RuleError(f"{path}.op", unknown("operator", str(fault["ctx"]["tag"]), _SHAPES))
         case "string_pattern_mismatch":
             return RuleError(path, "a name is lower case, starts with a letter and has at most 32 of a-z 0-9 _")
         case "literal_error" if last == "schema":

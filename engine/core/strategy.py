@@ -39,22 +39,25 @@ NO_PROPOSAL = Proposal()
 
 
 class Strategy(Protocol):
-    """Implement this to trade by Python code (`docs/strategies.md`). Exceptions stop the bot, not the engine."""
+    """Implement this to trade by Python code (docs/strategies.md); inherit from it for what it has defaults for. Exceptions
+    stop the bot, not the engine."""
 
     #: Closed bars that it must have seen before what it says counts. The first bar, which shows its length, may correct it.
     warmup_bars: int
     #: For the bar last seen.
-    proposal: Proposal
+    proposal: Proposal = NO_PROPOSAL
 
     def on_bar(self, candle: Candle) -> int:
         """Take in a closed bar; the sum of ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT that hold on it."""
         ...
 
-    def on_feature(self, feature: Feature) -> None: ...
+    def on_feature(self, feature: Feature) -> None:
+        """Take in a feature; those that it does not know are to be ignored."""
+        return
 
     def explain(self) -> dict[str, Any]:
         """Why, for the journal: nested lists and dicts of strings and booleans, never floats."""
-        ...
+        return {}
 
 
 #: Makes a fresh strategy from a config's params.
