@@ -11,6 +11,7 @@ from engine.core import events as ev
 from engine.core import exits
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
+from engine.core.fills import after_margin, after_marks, dust
 from engine.core.positions import Position
 from engine.core.setup import portfolio_id
 from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState
@@ -31,6 +32,22 @@ def follow(ctx: Context, event: ev.Event) -> Events:
 # -- fills and positions -----------------------------------------------------------------------------------------------
 
 
+def _after_execution(ctx: Context, e: ev.OrderFilled) -> Events:
+    return [*_after_fill(ctx, e), *after_margin(ctx, e.position_id)]
+
+
+def _after_funding(ctx: Context, e: ev.FundingPaid) -> Events:
+    return after_margin(ctx, e.position_id)
+
+
+def _after_sample(ctx: Context, e: ev.EquitySampled) -> Events:
+    return after_marks(ctx, e.portfolio_id)
+
+
+def _after_dust(ctx: Context, e: ev.DustKept) -> Events:
+    return _closed(ctx, ctx.ledger.closed_positions[e.position_id], e.reason)
+
+
 def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
     ledger = ctx.ledger
     position = ledger.position(e.position_id)
@@ -42,9 +59,11 @@ def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
     if position.quantity < ZERO:
         text = f"{position.symbol} was sold beyond what was held: {position.quantity}"
         return [alert(ctx, "POSITION_NEGATIVE", text, position.symbol, position.bot_id)]
+    entry = position.grows(e.side)
+    if not entry and (kept := dust(ctx, position, order.role)):
+        return kept
     out: Events = []
-    entry = not order.reduce_only
-    if entry and position.entry_quantity == e.quantity:
+    if entry and position.entry_quantity <= e.quantity:
         out.append(_opened(ctx, position, e))
     if ctx.flattening(position.bot_id):
         return out + close_position(ctx, position, exits.FLATTEN)
@@ -115,8 +134,10 @@ def _after_end(ctx: Context, e: ev.OrderCanceled | ev.OrderRejected | ev.OrderEx
     order = ctx.ledger.order(e.order_id)
     position = ctx.ledger.positions.get(order.position_id) if order else None
     out = _stops_done(ctx) if ctx.ledger.stops else []
-    if order is None or position is None or order.adds_risk:
+    if order is None or position is None:
         return out
+    if order.adds_risk:
+        return out + (dust(ctx, position, order.role) if order.filled_quantity > ZERO else [])
     if order.origin is Origin.FLATTEN and position.flatten_tries >= FLATTEN_TRIES:
         text = f"{position.symbol}: {FLATTEN_TRIES} orders did not close it; close it by hand at the venue"
         return [*out, alert(ctx, "FLATTEN_GAVE_UP", text, position.symbol, position.bot_id)]
@@ -282,7 +303,10 @@ _FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
     ev.OrderRejected: _after_end,
     ev.OrderCanceled: _after_end,
     ev.OrderExpired: _after_end,
-    ev.OrderFilled: _after_fill,
+    ev.OrderFilled: _after_execution,
+    ev.FundingPaid: _after_funding,
+    ev.EquitySampled: _after_sample,
+    ev.DustKept: _after_dust,
     ev.PositionClosed: _after_close,
     ev.ExitsMoved: _after_exits,
     ev.DayStarted: _after_day,

@@ -15,11 +15,22 @@ from engine.core.commands import bot_status, on_command
 from engine.core.consequences import DAILY_LOSS_ACTOR, FLATTEN_TRIES, follow, moved, state_changed
 from engine.core.context import Context, State
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
-from engine.core.inputs import MARKET_INPUTS, Candle, Command, FillReport, Input, OrderReport, Tick, VenueReport
+from engine.core.fills import on_fill, on_funding, on_liquidation
+from engine.core.inputs import (
+    MARKET_INPUTS,
+    Candle,
+    Command,
+    FillReport,
+    Funding,
+    Input,
+    LiquidationReport,
+    OrderReport,
+    Tick,
+    VenueReport,
+)
 from engine.core.ledger import drawdown, evolve
 from engine.core.market import Runner, Series
-from engine.core.orders import Order
-from engine.core.positions import Account, Position, realized_by
+from engine.core.positions import Account, Position
 from engine.core.setup import BotSetup, Setup
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
 from engine.core.text import safe_text, traceback_of
@@ -53,9 +64,10 @@ def step(state: State, value: Input, setup: Setup) -> tuple[ev.Event, ...]:
         return on_tick(state, cast(Tick, value), setup)
     if isinstance(value, MARKET_INPUTS):
         state.market.hear(value)
-        return ()
+        if kind is not Funding:
+            return ()
     ctx = Context(state, setup, value.ts, value.cause)
-    return _settle(ctx, _decide(ctx, cast("VenueReport | Command", value)))
+    return _settle(ctx, _decide(ctx, cast("Funding | VenueReport | Command", value)))
 
 
 def apply(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
@@ -82,10 +94,14 @@ def _settle(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
     return tuple(events)
 
 
-def _decide(ctx: Context, value: VenueReport | Command) -> Events:
+def _decide(ctx: Context, value: Funding | VenueReport | Command) -> Events:
     match value:
         case FillReport():
-            return _on_fill(ctx, value)
+            return on_fill(ctx, value)
+        case LiquidationReport():
+            return on_liquidation(ctx, value)
+        case Funding():
+            return on_funding(ctx, value)
         case OrderReport():
             return _on_report(ctx, value)
         case Command():
@@ -306,47 +322,6 @@ def _gate_changes(ctx: Context, view: risk.View) -> Events:
 
 
 # -- the venue's word -------------------------------------------------------------------------------------------------
-
-
-def _on_fill(ctx: Context, fill: FillReport) -> Events:
-    order = ctx.ledger.order(fill.order_id)
-    if order is None:
-        return [alert(ctx, "ORDER_UNKNOWN", f"fill {fill.trade_id} of an order that this ledger does not know")]
-    if fill.trade_id in order.trade_ids:
-        return []
-    position = _taker_of(ctx, order)
-    return [
-        ev.OrderFilled(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            fill_id=ctx.id("fill", fill.trade_id),
-            trade_id=fill.trade_id,
-            order_id=order.id,
-            position_id=position.id if position else order.position_id,
-            bot_id=order.bot_id,
-            exchange=order.exchange,
-            symbol=order.symbol,
-            side=order.side,
-            quantity=fill.quantity,
-            price=fill.price,
-            fee=fill.fee,
-            fee_currency=fill.fee_currency,
-            liquidity=fill.liquidity,
-            pnl=realized_by(position, order.side, fill.quantity, fill.price),
-            executed_ts=fill.executed_ts,
-        )
-    ]
-
-
-def _taker_of(ctx: Context, order: Order) -> Position | None:
-    """The position that a fill goes to: its own; for a late fill of one that has ended, the open one of the same bot and
-    symbol, because there is at most one of them (decisions.md 10) and a true fill is never refused (I7)."""
-    own = ctx.ledger.positions.get(order.position_id)
-    return (
-        own
-        or ctx.ledger.open_position(order.bot_id, order.exchange, order.symbol)
-        or ctx.ledger.position(order.position_id)
-    )
 
 
 def _on_report(ctx: Context, report: OrderReport) -> Events:

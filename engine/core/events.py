@@ -268,6 +268,7 @@ class OrderSubmitted(Event, frozen=True):
     leverage: Decimal = ONE
     margin_mode: MarginMode = MarginMode.ISOLATED
     tag: str = ""
+    hedge: bool = False  # for the leg `position_side` of its own; else for the one position, which it may flip
 
 
 class OrderAdopted(Event, frozen=True):
@@ -415,6 +416,7 @@ class MarginChanged(Event, frozen=True):
     symbol: str
     liquidation_price: Decimal | None
     maintenance_margin: Decimal
+    liquidated_below: bool = True  # a falling mark reaches it; False: a rising one
 
 
 class FundingPaid(Event, frozen=True):
@@ -453,6 +455,7 @@ class DustKept(Event, frozen=True):
     asset: str
     quantity: Decimal
     cost: Decimal
+    reason: str = ""  # the role of the order that left it
 
 
 class DayStarted(Event, frozen=True):

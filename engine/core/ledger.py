@@ -16,7 +16,7 @@ from engine.core import events as ev
 from engine.core import orders as order_rules
 from engine.core.inputs import Cause
 from engine.core.orders import Order
-from engine.core.positions import Account, Position, apply_fill
+from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, keep_dust
 from engine.core.types import (
     DAY_US,
     HOUR_US,
@@ -382,6 +382,15 @@ def _cancel_requested(ledger: Ledger, e: ev.CancelRequested) -> None:
         _next_expiry(ledger)
 
 
+def _adopted(ledger: Ledger, e: ev.OrderAdopted) -> None:
+    position = ledger.position(e.position_id)
+    if position is None:
+        raise InvariantError(f"order {e.order_id} is adopted for an unknown position {e.position_id}")
+    ledger.intents = e.number
+    ledger.counts.orders += 1
+    ledger.orders[e.order_id] = adopted(position, e)
+
+
 def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     order = ledger.order(e.order_id)
     if order is None:
@@ -394,16 +403,22 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
         for bot_id, stop in ledger.stops.items():
             if stop.policy == "flatten" and bot_id in ("", position.bot_id):
                 stop.positions[position.id] = ""  # an entry that filled before its cancel arrived
-    ledger.counts.fills += 1
-    if not order.reduce_only and order.filled_quantity == ZERO:
+    elif order.filled_quantity == ZERO and not order.reduce_only:
         position.entries += 1
+    ledger.counts.fills += 1
     order_rules.fill(order, e)
     if order.role.startswith("TARGET_") and order.role not in position.taken and order.remaining <= ZERO:
         position.taken.append(order.role)
     apply_fill(account, position, e)
     _fold_into_digest(ledger, e)
+    _settle(ledger, account, position, e.ts)
+    _rehome(ledger, order)
+
+
+def _settle(ledger: Ledger, account: Account, position: Position, ts: int) -> None:
+    """Open positions are hot, ended ones are not; whatever moved must conserve (I5)."""
     if position.quantity == ZERO and position.id in ledger.positions:
-        position.closed_ts = e.ts
+        position.closed_ts = ts
         ledger.closed_positions[position.id] = ledger.positions.pop(position.id)
         for stop in ledger.stops.values():
             if position.id in stop.positions:
@@ -413,7 +428,26 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
         position.closed_ts = 0  # a late fill re-opens what we thought was flat
         ledger.positions[position.id] = ledger.closed_positions.pop(position.id)
         ledger.counts.trades -= 1
-    _rehome(ledger, order)
+    conserve(account, ledger.positions.values())
+
+
+def _margin_changed(ledger: Ledger, e: ev.MarginChanged) -> None:
+    position = ledger.positions[e.position_id]
+    position.liquidation_price, position.liquidated_below = e.liquidation_price, e.liquidated_below
+    position.maintenance_margin = e.maintenance_margin
+
+
+def _funding_paid(ledger: Ledger, e: ev.FundingPaid) -> None:
+    account = ledger.accounts[e.portfolio_id]
+    apply_funding(account, ledger.positions[e.position_id], e)
+    conserve(account, ledger.positions.values())
+
+
+def _dust_kept(ledger: Ledger, e: ev.DustKept) -> None:
+    position = ledger.positions[e.position_id]
+    account = ledger.accounts[position.portfolio_id]
+    keep_dust(account, position, e)
+    _settle(ledger, account, position, e.ts)
 
 
 def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
@@ -495,10 +529,15 @@ _HANDLERS: dict[type[ev.Event], Any] = {
     ev.CancelRequested: _cancel_requested,
     ev.OrderCanceled: _canceled,
     ev.OrderExpired: _expired,
+    ev.OrderAdopted: _adopted,
     ev.OrderFilled: _filled,
     ev.PositionOpened: _command_seen,
     ev.PositionClosed: _command_seen,
     ev.ExitsMoved: _exits_moved,
+    ev.MarginChanged: _margin_changed,
+    ev.FundingPaid: _funding_paid,
+    ev.PositionLiquidated: _command_seen,
+    ev.DustKept: _dust_kept,
     ev.DayStarted: _day_started,
     ev.EquitySampled: _equity_sampled,
 }

@@ -63,6 +63,7 @@ class Series:
     """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
 
     __slots__ = (
+        "_mark_money",
         "_money",
         "atrs",
         "calls",
@@ -90,6 +91,14 @@ class Series:
         self.atrs: IndicatorSet | None = None
         self.calls = False  # a runner has something to say
         self._money: Decimal | None = None
+        self._mark_money: Decimal | None = None
+
+    @property
+    def mark_price(self) -> Decimal | None:
+        """The venue's mark price as money, None where it says none."""
+        if self._mark_money is None and self.mark is not None:
+            self._mark_money = money(self.mark)
+        return self._mark_money
 
     @property
     def price(self) -> Decimal | None:
@@ -216,9 +225,9 @@ class Market:
         series_or_none = self.series.get((value.exchange, value.symbol))
         if series_or_none is None:
             return
-        if isinstance(value, Mark | Funding):
-            series_or_none.mark = value.price if isinstance(value, Mark) else value.mark
-        else:
+        if isinstance(value, Mark):
+            series_or_none.mark, series_or_none._mark_money = value.price, None
+        elif not isinstance(value, Funding):  # its mark is that of one moment, and would be old the next
             series_or_none.hear(value)
             self.heard += 1
 

@@ -75,6 +75,7 @@ class Order(msgspec.Struct):
     leverage: Decimal = ONE
     margin_mode: MarginMode = MarginMode.ISOLATED
     tag: str = ""
+    hedge: bool = False
     status: OrderStatus = OrderStatus.SUBMITTED
     in_doubt: bool = False
     cancel_requested: bool = False
@@ -158,6 +159,7 @@ def from_event(e: ev.OrderSubmitted) -> Order:
         leverage=e.leverage,
         margin_mode=e.margin_mode,
         tag=e.tag,
+        hedge=e.hedge,
     )
 
 

@@ -1,0 +1,340 @@
+"""What executions, liquidations and funding become. A true fill is never refused (I7) and counts once (I4)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import isfinite
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core import margin
+from engine.core.context import Context
+from engine.core.inputs import FillReport, Funding, LiquidationReport
+from engine.core.orders import Order
+from engine.core.positions import Position, adopted, booked, is_dust, side_of
+from engine.core.types import (
+    ONE,
+    QUANTUM,
+    ZERO,
+    InstrumentKind,
+    MarginMode,
+    Origin,
+    PositionSide,
+    Side,
+    money,
+    uuid7,
+)
+
+Events = list[ev.Event]
+
+LIQUIDATION = "LIQUIDATION"
+#: Amounts are numeric(38,18): what has more digits before the point is no amount.
+AMOUNT_MAX = Decimal(10) ** 20
+
+
+def on_fill(ctx: Context, fill: FillReport) -> Events:
+    """An execution of an order of ours; an alert when it is of none, nothing when its trade has been counted."""
+    order = ctx.ledger.order(fill.order_id)
+    if order is None:
+        return [_alert(ctx, "ORDER_UNKNOWN", f"fill {fill.trade_id} of an order that this ledger does not know")]
+    if fill.trade_id in order.trade_ids:
+        return []
+    if not _readable(fill):
+        return [_alert(ctx, "FILL_UNREADABLE", f"fill {fill.trade_id} has no usable amounts", order)]
+    return _filled(ctx, order, fill)
+
+
+def on_liquidation(ctx: Context, report: LiquidationReport) -> Events:
+    """The venue has closed a position: its order becomes one of ours, so that its fill is one like any other."""
+    position = ctx.ledger.position(report.position_id)
+    if position is None:
+        text = f"liquidation {report.trade_id} of a position that this ledger does not know"
+        return [_alert(ctx, "POSITION_UNKNOWN", text)]
+    # The id derives from what was liquidated, not from when we heard of it: told twice, it is the same order.
+    order_id = uuid7(position.opened_ts, ctx.ledger.ledger_id, LIQUIDATION, position.id, report.trade_id)
+    if ctx.ledger.order(order_id) is not None:
+        return []
+    closing = Side.SELL if position.side is PositionSide.LONG else Side.BUY
+    adoption = ev.OrderAdopted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=order_id,
+        number=ctx.number(),
+        position_id=position.id,
+        bot_id=position.bot_id,
+        exchange=position.exchange,
+        symbol=position.symbol,
+        side=closing,
+        origin=Origin.LIQUIDATION,
+        role=LIQUIDATION,
+        quantity=report.quantity,
+        reason="liquidated by the venue",
+    )
+    order = adopted(position, adoption)
+    fill = FillReport(
+        ts=report.ts,
+        cause=report.cause,
+        order_id=order_id,
+        trade_id=report.trade_id,
+        executed_ts=report.ts,
+        quantity=report.quantity,
+        price=report.price,
+        fee=report.fee,
+        fee_currency=report.fee_currency,
+        liquidity="TAKER",
+    )
+    if not _readable(fill):
+        return [_alert(ctx, "FILL_UNREADABLE", f"liquidation {report.trade_id} has no usable amounts", order)]
+    liquidated = ev.PositionLiquidated(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        position_id=position.id,
+        bot_id=position.bot_id,
+        exchange=position.exchange,
+        symbol=position.symbol,
+        side=position.side,
+        quantity=report.quantity,
+        price=report.price,
+    )
+    text = f"{position.side} {report.quantity} {position.symbol} was liquidated at {report.price}"
+    return [liquidated, adoption, *_filled(ctx, order, fill), _alert(ctx, "POSITION_LIQUIDATED", text, order)]
+
+
+def on_funding(ctx: Context, funding: Funding) -> Events:
+    """Longs pay `rate` of their notional to shorts. Once per boundary and position, and only by those that held it then."""
+    held = [
+        p
+        for p in ctx.ledger.open_positions()
+        if p.kind is InstrumentKind.LINEAR
+        and (p.exchange, p.symbol) == (funding.exchange, funding.symbol)
+        and p.opened_ts <= funding.ts
+        and p.funded_ts < funding.ts
+    ]
+    if not held:
+        return []
+    if not (isfinite(funding.rate) and isfinite(funding.mark) and funding.mark > 0):
+        text = f"funding of {funding.symbol} has no usable rate and mark: nothing was booked"
+        return [_alert(ctx, "FUNDING_UNREADABLE", text)]
+    rate, mark = money(funding.rate), money(funding.mark)
+    out: Events = []
+    for position in held:
+        amount = (position.notional(mark) * rate).quantize(QUANTUM)
+        out.append(
+            ev.FundingPaid(
+                ts=ctx.ts,
+                cause=ctx.cause,
+                position_id=position.id,
+                portfolio_id=position.portfolio_id,
+                bot_id=position.bot_id,
+                exchange=position.exchange,
+                symbol=position.symbol,
+                rate=rate,
+                mark=mark,
+                amount=-amount if position.side is PositionSide.LONG else amount,
+            )
+        )
+    return out
+
+
+def dust(ctx: Context, position: Position, reason: str) -> Events:
+    """DustKept, when what is left of an open position is too small for any order and no entry is under way to add to it.
+
+    To be asked after a fill that reduces, and at the end of an entry that has filled in part: a price that falls below the
+    least notional later makes no dust of what can be sold again when it rises. `reason` is the role of that order.
+    """
+    series = ctx.market.series.get((position.exchange, position.symbol))
+    if series is None or position.id not in ctx.ledger.positions:
+        return []
+    if not is_dust(position, series.instrument, margin.mark_of(ctx.market, position)):
+        return []
+    if any(o.adds_risk for o in ctx.ledger.orders_of(position.id)):
+        return []
+    return [
+        ev.DustKept(
+            ts=ctx.ts,
+            cause=ctx.cause,
+            position_id=position.id,
+            bot_id=position.bot_id,
+            exchange=position.exchange,
+            symbol=position.symbol,
+            asset=series.instrument.base,
+            quantity=position.quantity,
+            cost=position.cost,
+            reason=reason,
+        )
+    ]
+
+
+def after_margin(ctx: Context, position_id: str) -> Events:
+    """What a fill or payment of a position made of its account's margin: of its own, if it is linear, and of every cross
+    position, whose balance is the account's."""
+    position = ctx.ledger.position(position_id)
+    if position is None:
+        return []
+    out: Events = []
+    for p in _linear(ctx, position.portfolio_id):
+        if p is position or p.margin_mode is MarginMode.CROSS:
+            out += _margin_changed(ctx, p, always=p is position)
+    return out
+
+
+def after_marks(ctx: Context, portfolio_id: str) -> Events:
+    """New liquidation prices of cross positions: what others of the account are worth moves them without any fill."""
+    cross = [p for p in _linear(ctx, portfolio_id) if p.margin_mode is MarginMode.CROSS]
+    if len({(p.exchange, p.symbol) for p in cross}) < 2:
+        return []
+    return [event for p in cross for event in _margin_changed(ctx, p, always=False)]
+
+
+def _linear(ctx: Context, portfolio_id: str) -> list[Position]:
+    """Open linear positions of an account, oldest first."""
+    found = margin.linear(ctx.ledger.positions.values(), portfolio_id)
+    return sorted(found, key=lambda p: (p.opened_ts, p.id)) if len(found) > 1 else found
+
+
+def _margin_changed(ctx: Context, position: Position, *, always: bool) -> Events:
+    found = margin.liquidation_of(ctx.ledger, ctx.market, position)
+    if not always and (found.price, found.below) == (position.liquidation_price, position.liquidated_below):
+        return []
+    tiers = margin.tiers_of(margin.rules_of(ctx.market, position))
+    notional = position.notional(margin.mark_of(ctx.market, position))
+    return [
+        ev.MarginChanged(
+            ts=ctx.ts,
+            cause=ctx.cause,
+            position_id=position.id,
+            bot_id=position.bot_id,
+            symbol=position.symbol,
+            liquidation_price=found.price,
+            maintenance_margin=margin.maintenance_margin(tiers, notional).quantize(QUANTUM),
+            liquidated_below=found.below,
+        )
+    ]
+
+
+# -- one execution ------------------------------------------------------------------------------------------------------
+
+
+def _readable(fill: FillReport) -> bool:
+    quantity, price, fee = fill.quantity, fill.price, fill.fee
+    if not (quantity.is_finite() and price.is_finite() and fee.is_finite()):
+        return False
+    return ZERO < quantity < AMOUNT_MAX and ZERO < price < AMOUNT_MAX and abs(fee) < AMOUNT_MAX
+
+
+def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
+    """One OrderFilled, or two where the fill goes beyond a position that flips: the end of one, the start of the other."""
+    position = _taker_of(ctx, order)
+    fee_value = _fee_value(ctx, order, fill)
+    if position is None or order.kind is InstrumentKind.SPOT or order.hedge:
+        whole = _Part(fill.quantity, fill.fee, fee_value)
+        return [_event(ctx, order, fill, position, position.id if position else _fresh_id(ctx, order, fill), whole)]
+    reduces = position.side is not side_of(order)
+    if not reduces or fill.quantity <= position.quantity or position.quantity <= ZERO:
+        return [_event(ctx, order, fill, position, position.id, _Part(fill.quantity, fill.fee, fee_value))]
+    closing = position.quantity
+    ending = _Part(
+        closing,
+        (fill.fee * closing / fill.quantity).quantize(QUANTUM),
+        (fee_value * closing / fill.quantity).quantize(QUANTUM),
+    )
+    start = _Part(fill.quantity - closing, fill.fee - ending.fee, fee_value - ending.fee_value, 1)
+    new_id = ctx.id("position", order.id, fill.trade_id)
+    out: Events = [
+        _event(ctx, order, fill, position, position.id, ending),
+        _event(ctx, order, fill, None, new_id, start),
+    ]
+    if order.reduce_only:
+        text = f"{order.role} of {order.symbol} went {start.quantity} beyond the position, which is {order.side} now"
+        out.append(_alert(ctx, "POSITION_FLIPPED", text, order))
+    return out
+
+
+class _Part(msgspec.Struct, frozen=True):
+    quantity: Decimal
+    fee: Decimal
+    fee_value: Decimal
+    number: int = 0
+
+
+def _event(
+    ctx: Context, order: Order, fill: FillReport, position: Position | None, position_id: str, part: _Part
+) -> ev.OrderFilled:
+    pnl = ZERO
+    if position is not None:
+        quantity = part.quantity
+        if order.kind is InstrumentKind.SPOT and part.fee_value != ZERO and fill.fee_currency != _currency(ctx, order):
+            quantity = quantity - part.fee if order.side is Side.BUY else quantity + part.fee
+        unit = fill.price if order.contract_size == ONE else fill.price * order.contract_size
+        pnl = booked(position, order.side, quantity, unit)[2]
+    return ev.OrderFilled(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        fill_id=ctx.id("fill", fill.trade_id, part.number) if part.number else ctx.id("fill", fill.trade_id),
+        trade_id=fill.trade_id,
+        order_id=order.id,
+        position_id=position_id,
+        bot_id=order.bot_id,
+        exchange=order.exchange,
+        symbol=order.symbol,
+        side=order.side,
+        quantity=part.quantity,
+        price=fill.price,
+        fee=part.fee,
+        fee_currency=fill.fee_currency,
+        liquidity=fill.liquidity,
+        pnl=pnl,
+        executed_ts=fill.executed_ts,
+        fee_value=part.fee_value,
+        part=part.number,
+    )
+
+
+def _currency(ctx: Context, order: Order) -> str:
+    return ctx.ledger.accounts[order.portfolio_id].currency
+
+
+def _fee_value(ctx: Context, order: Order, fill: FillReport) -> Decimal:
+    """What the fee costs in the account's currency: itself, its worth when a spot venue keeps it in the base asset, or zero."""
+    if fill.fee_currency == _currency(ctx, order):
+        return fill.fee
+    if order.kind is not InstrumentKind.SPOT:
+        return ZERO
+    series = ctx.market.series.get((order.exchange, order.symbol))
+    base = series.instrument.base if series is not None else order.symbol.partition("/")[0]
+    return fill.fee * fill.price if fill.fee_currency == base else ZERO
+
+
+def _taker_of(ctx: Context, order: Order) -> Position | None:
+    """The position that a fill goes to: its own; for a late fill of one that has ended, the open one of the same bot and
+    symbol (in hedge mode: and side), because there is at most one (decisions.md 10); else the ended one, which re-opens."""
+    ledger = ctx.ledger
+    own = ledger.positions.get(order.position_id)
+    if own is not None:
+        return own
+    found = ledger.open_position(
+        order.bot_id, order.exchange, order.symbol, order.position_side if order.hedge else None
+    )
+    if found is not None:
+        return found
+    ended = ledger.closed_positions.get(order.position_id)
+    # Of a position that flips only what enters again re-opens it: the rest is a position on the other side.
+    return ended if ended is None or ended.side is side_of(order) else None
+
+
+def _fresh_id(ctx: Context, order: Order, fill: FillReport) -> str:
+    """The id of the position that a fill opens: the order's own, unless that names one which ended on the other side."""
+    late = order.reduce_only or order.position_id in ctx.ledger.closed_positions
+    return ctx.id("position", order.id, fill.trade_id) if late else order.position_id
+
+
+def _alert(ctx: Context, code: str, text: str, order: Order | None = None) -> ev.AlertTriggered:
+    return ev.AlertTriggered(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        code=code,
+        text=text,
+        symbol=order.symbol if order else "",
+        bot_id=order.bot_id if order else "",
+    )
