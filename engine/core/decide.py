@@ -29,6 +29,7 @@ from engine.core.inputs import (
     VenueReport,
 )
 from engine.core.ledger import drawdown, evolve
+from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
 from engine.core.positions import Account, Position
 from engine.core.setup import BotSetup, Setup
@@ -263,7 +264,7 @@ def _sample(ctx: Context, view: risk.View, account: Account, equity: Decimal) ->
     count = 0
     for p in ctx.ledger.open_positions():
         if p.portfolio_id == account.portfolio_id:
-            mark = view.mark(p.exchange, p.symbol) or p.mark_price
+            mark = mark_of(ctx.market, p)
             marks[f"{p.exchange} {p.symbol}"] = mark
             unrealized += p.unrealized_pnl(mark)
             count += 1

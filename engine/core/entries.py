@@ -22,6 +22,7 @@ from engine.core.types import (
     MarginMode,
     OrderType,
     Origin,
+    PositionMode,
     PositionSide,
     Side,
     TimeInForce,
@@ -55,6 +56,7 @@ class Draft(msgspec.Struct, kw_only=True):
     oco_group: str = ""
     leverage: Decimal = ONE
     margin_mode: MarginMode = MarginMode.ISOLATED
+    hedge: bool = False
     tag: str = ""
 
 
@@ -96,6 +98,7 @@ def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, posi
         valid_until=ctx.ts + entry.valid_min * MINUTE_US if resting else None,
         leverage=bot.margin.leverage if instrument.kind is InstrumentKind.LINEAR else ONE,
         margin_mode=bot.margin.mode,
+        hedge=instrument.kind is InstrumentKind.LINEAR and bot.margin.position_mode is PositionMode.HEDGE,
         tag=signal.tag,
     )
     return [signal, *_gated(ctx, draft, number, signal)]
@@ -199,6 +202,7 @@ def _leaving(
         reduce_only=True,
         leverage=position.leverage,
         margin_mode=position.margin_mode,
+        hedge=position.hedge,
     )
 
 
@@ -275,6 +279,7 @@ def _submitted(ctx: Context, draft: Draft, order_id: str, number: int) -> ev.Ord
         contract_size=instrument.contract_size,
         leverage=draft.leverage,
         margin_mode=draft.margin_mode,
+        hedge=draft.hedge,
         tag=draft.tag,
     )
 
