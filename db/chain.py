@@ -25,6 +25,7 @@ from engine.core.events import (
     AnyEvent,
     Event,
     LedgerOpened,
+    Numbered,
     Recorded,
     SignalGenerated,
 )
@@ -219,7 +220,7 @@ def read_row(row: Mapping[str, Any]) -> Link:
     return Link(recorded, payload, columns)
 
 
-def check_first(expected_seq: int, events: Sequence[tuple[str, Event]]) -> None:
+def check_first(expected_seq: int, events: Sequence[Numbered]) -> None:
     """A ledger begins with LedgerOpened and knows it only once. Raises JournalRefused."""
     if expected_seq == 0 and events and not isinstance(events[0][1], LedgerOpened):
         raise JournalRefused(f"a ledger begins with LedgerOpened, not with {type(events[0][1]).__name__}")

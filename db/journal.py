@@ -28,7 +28,7 @@ from db.project import Projection
 from db.reference import References
 from db.rows import at
 from db.writer import HostFacts, Writer
-from engine.core.events import Event, Recorded
+from engine.core.events import Numbered, Recorded, event_id
 from engine.core.ledger import Ledger
 from engine.core.types import Instrument
 from engine.ports import JournalConflict, JournalError, JournalFenced, JournalUnavailable, Opening
@@ -52,16 +52,16 @@ class _Batch(NamedTuple):
 
     expected_seq: int
     prev_hash: bytes
-    pairs: tuple[tuple[str, Event], ...]
+    pairs: tuple[Numbered, ...]
     chain: Chain
     links: list[Link]
 
     @classmethod
-    def of(cls, chain: Chain, events: Sequence[tuple[str, Event]]) -> _Batch:
+    def of(cls, chain: Chain, events: Sequence[Numbered], ledger_id: str) -> _Batch:
         """Raises JournalRefused."""
         check_first(chain.seq, events)
         end = chain.copy()
-        links = [end.add(event_id, event) for event_id, event in events]
+        links = [end.add(event_id(ledger_id, event, n), event) for n, event in events]
         for link in links:
             check_storable(link.recorded.seq, link.recorded.id, link.recorded.event, link.payload)
         return cls(chain.seq, links[0].recorded.prev_hash, tuple(events), end, links)
@@ -70,7 +70,7 @@ class _Batch(NamedTuple):
     def recorded(self) -> list[Recorded]:
         return [link.recorded for link in self.links]
 
-    def is_repeat(self, expected_seq: int, events: Sequence[tuple[str, Event]]) -> bool:
+    def is_repeat(self, expected_seq: int, events: Sequence[Numbered]) -> bool:
         return expected_seq == self.expected_seq and tuple(events) == self.pairs
 
     def arguments(self) -> tuple[Any, ...]:
@@ -169,9 +169,7 @@ class PgJournal:
         await self._anchor()
         return Opening(epoch=epoch, ledger=folded.ledger, recent=recent)
 
-    async def append(
-        self, expected_seq: int, events: Sequence[tuple[str, Event]], ledger: Ledger
-    ) -> Sequence[Recorded]:
+    async def append(self, expected_seq: int, events: Sequence[Numbered], ledger: Ledger) -> Sequence[Recorded]:
         """See `engine.ports.Journal`. Also raises JournalRefused: the events cannot be kept as they are, nothing was written."""
         async with self._mutex:
             if not self._writer.epoch:
@@ -184,7 +182,7 @@ class PgJournal:
                 )
             if not events:
                 return []
-            batch = _Batch.of(self._chain, events)
+            batch = _Batch.of(self._chain, events, ledger.ledger_id)
             await self._commit(batch, ledger)
             self._chain, self._last = batch.chain, batch
             await self._anchor_if_due()

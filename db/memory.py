@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import overload
 
 from db.chain import Chain, check_first, check_storable, payload_bytes
-from engine.core.events import Event, Recorded
+from engine.core.events import LedgerOpened, Numbered, Recorded, event_id
 from engine.core.ledger import Ledger, evolve
 from engine.ports import JournalConflict, JournalFenced, Opening
 
@@ -17,7 +17,7 @@ class MemoryStore:
     """What outlives a MemoryJournal: the events, their chain as far as somebody asked for it, the epoch, the lock."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[str, Event]] = []
+        self.pairs: list[Numbered] = []
         self.epoch = 0
         self.holder: MemoryJournal | None = None
         self._chain = Chain()
@@ -25,8 +25,10 @@ class MemoryStore:
 
     def recorded(self, stop: int) -> list[Recorded]:
         """The chained events 1..stop (at least). Hashing waits until here: a backtest never pays for a chain unread."""
-        for event_id, event in self.pairs[len(self._recorded) : stop]:
-            self._recorded.append(self._chain.add(event_id, event).recorded)
+        opened = self.pairs[0][1] if self.pairs else None
+        ledger_id = opened.ledger_id if isinstance(opened, LedgerOpened) else ""
+        for n, event in self.pairs[len(self._recorded) : stop]:
+            self._recorded.append(self._chain.add(event_id(ledger_id, event, n), event).recorded)
         return self._recorded
 
 
@@ -85,9 +87,7 @@ class MemoryJournal:
         recent = tuple(store.recorded(self.seq)[max(0, self.seq - RECENT_MAX) :])
         return Opening(epoch=store.epoch, ledger=ledger, recent=recent)
 
-    async def append(
-        self, expected_seq: int, events: Sequence[tuple[str, Event]], ledger: Ledger
-    ) -> Sequence[Recorded]:
+    async def append(self, expected_seq: int, events: Sequence[Numbered], ledger: Ledger) -> Sequence[Recorded]:
         """Keep the events; what comes back chains itself when it is read. Errors as in `engine.ports.Journal`."""
         pairs = self.store.pairs
         if self._epoch != self.store.epoch or self.store.holder is not self:
@@ -99,8 +99,8 @@ class MemoryJournal:
         if expected_seq == head:
             check_first(expected_seq, events)
             if self._strict:
-                for seq, (event_id, event) in enumerate(events, start=head + 1):
-                    check_storable(seq, event_id, event, payload_bytes(event))
+                for seq, (n, event) in enumerate(events, start=head + 1):
+                    check_storable(seq, event_id(ledger.ledger_id, event, n), event, payload_bytes(event))
             pairs.extend(events)
         return _View(self.store, expected_seq, stop)
 

@@ -95,9 +95,7 @@ class Backtest:
 
     def feed(self, inputs: Iterable[Candle | MarketInput | Tick]) -> None:
         """Play inputs in order. Raises InvariantError, as the engine does."""
-        take = self.engine.take
-        for value in inputs:
-            drive(take(value))
+        drive(self.engine.play(inputs))
 
     def finish(self) -> None:
         """Commit what is decided. Positions and orders stay as they are."""

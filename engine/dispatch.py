@@ -9,7 +9,7 @@ from engine.core import events as ev
 from engine.core.inputs import FillReport, OrderReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.types import InvariantError, OrderStatus, TradingState
+from engine.core.types import BotStatus, InvariantError, OrderStatus, TradingState
 from engine.halt import Latch, MemoryLatch
 from engine.ports import Venue
 
@@ -35,6 +35,8 @@ class Dispatch:
                 if order is not None and order.is_open:
                     self.venue.cancel(order)
             case ev.TradingStateChanged():
+                if event.bot_id:
+                    return
                 if event.state is TradingState.HALTED:
                     self.latch.set(event.actor, event.reason)
                 elif event.previous is TradingState.HALTED:
@@ -77,6 +79,9 @@ class Dispatch:
             return "entries are held"
         if ledger.state is not TradingState.ACTIVE:
             return f"trading is {ledger.state}"
+        book = ledger.bots.get(order.bot_id)
+        if book is not None and (book.state is not TradingState.ACTIVE or book.status is not BotStatus.RUNNING):
+            return f"the bot is {book.state if book.state is not TradingState.ACTIVE else book.status}"
         if order.config_version != ledger.config_version:
             return f"decided under config {order.config_version}, active is {ledger.config_version}"
         return ""

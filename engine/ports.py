@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.core.events import Event, Recorded
+from engine.core.events import Numbered, Recorded
 from engine.core.inputs import Candle, FillReport, OrderReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
@@ -48,10 +48,8 @@ class Journal(Protocol):
         """Take the writer's lock, raise the epoch, fold snapshot and tail. Raises JournalFenced, JournalUnavailable."""
         ...
 
-    async def append(
-        self, expected_seq: int, events: Sequence[tuple[str, Event]], ledger: Ledger
-    ) -> Sequence[Recorded]:
-        """Make (id, event) pairs durable after `expected_seq`; `ledger` is their fold, for the read rows.
+    async def append(self, expected_seq: int, events: Sequence[Numbered], ledger: Ledger) -> Sequence[Recorded]:
+        """Make numbered events durable after `expected_seq`; `ledger` is their fold, for their ids and the read rows.
 
         Calling it again with the same arguments after JournalUnavailable is safe: a lost acknowledgement is recognised.
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 import structlog
@@ -39,6 +39,9 @@ GRACE_S = 0.05
 TICK_S = 1.0
 
 Taken = Candle | MarketInput | Tick
+#: Commands that answer a hold.
+_ENDS_HOLD = frozenset({Verb.RELEASE, Verb.RESUME, Verb.HALT, Verb.PAUSE, Verb.CANCEL, Verb.FLATTEN})
+
 Batches = AsyncIterator[Sequence[Taken]]
 LoadConfig = Callable[[int], Awaitable[tuple[object, str]]]
 
@@ -58,15 +61,23 @@ class Observer(Protocol):
 class Asked:
     """A command under way, and where its answer goes."""
 
-    __slots__ = ("actor", "answer", "policy", "reason", "verb", "version")
+    __slots__ = ("actor", "answer", "policy", "reason", "target", "verb", "version")
 
-    def __init__(self, verb: Verb, actor: str, reason: str = "", version: int = 0, policy: str = "") -> None:
+    def __init__(
+        self, verb: Verb, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
+    ) -> None:
         self.verb = verb
+        self.target = target
         self.actor = actor
         self.reason = reason
         self.version = version
         self.policy = policy
         self.answer: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def halts_all(self) -> bool:
+        """A HALT of the account, not of one bot: the latch file says it, too."""
+        return self.verb is Verb.HALT and not self.target
 
 
 class Engine:
@@ -92,11 +103,11 @@ class Engine:
         self.observer = observer
         self.clock_us = clock_us  # None: time is the data's (replay, simulation)
         self._border = border or (lambda name: None)
-        self._pending: list[tuple[str, ev.Event]] = []
+        self._pending: list[ev.Numbered] = []
         self._unacted: list[ev.Event] = []
         self._asked: deque[Asked] = deque()
         self.wake = asyncio.Event()
-        self.place = state.ledger.cursor or Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
+        self._last: Taken | Cause = state.ledger.cursor or Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
         self.down_since: float | None = None
         self.stopping = False
         self._decided: tuple[int, int, str, str, int] | None = None
@@ -141,16 +152,7 @@ class Engine:
                 self._decided = None
                 await self.recover()
                 return
-            for value in batch:
-                if self._asked:
-                    await self._commands()
-                if self.stopping:
-                    return
-                if self._was_decided(value):
-                    continue
-                if not self._recovered:
-                    await self.recover()
-                await self.take(value)
+            await self.play(batch)
             if self.clock_us is not None:
                 await self.flush()
 
@@ -201,14 +203,38 @@ class Engine:
         if self.clock_us is not None:
             await self._apply(Tick(ts=max(self.clock_us(), self.state.ledger.now), after=self.place))
 
-    async def take(self, value: Taken) -> None:
-        """One market input: what the venue makes of it, then what we do."""
-        if isinstance(value, Candle):
-            for report in self.dispatch.venue.on_candle(value):
-                await self._apply(report)
-        if not isinstance(value, MARKET_INPUTS):
-            self.place = value.cause
-        await self._apply(value)
+    async def play(self, values: Iterable[Taken]) -> None:
+        """Market inputs in order: what the venue makes of each, then what we do. Most bring about nothing, so this loop is
+        the path of every bar: no call that it can do without."""
+        state, on_candle = self.state, self.dispatch.venue.on_candle
+        for value in values:
+            if self._asked:
+                await self._commands()
+            if self.stopping:
+                return
+            if self._decided is not None and self._was_decided(value):
+                continue
+            if not self._recovered:
+                await self.recover()
+            kind = type(value)
+            if kind is Candle:
+                for report in on_candle(cast(Candle, value)):
+                    await self._apply(report)
+                self._last = value
+                events = decide.on_candle(state, cast(Candle, value), self.setup)
+            elif kind is Tick:
+                self._last = value
+                events = decide.on_tick(state, cast(Tick, value), self.setup)
+            else:
+                events = decide.step(state, value, self.setup)
+            if events and self._keep(events):
+                await self._commit_and_act()
+
+    @property
+    def place(self) -> Cause:
+        """The cause of the last bar or tick: what follows from it stands right behind."""
+        last = self._last
+        return last if isinstance(last, Cause) else last.cause
 
     @property
     def warming(self) -> bool:
@@ -244,10 +270,9 @@ class Engine:
 
     def _keep(self, events: Iterable[ev.Event]) -> bool:
         """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
-        ledger_id = self.state.ledger.ledger_id
         effect = False
         for n, event in enumerate(events):
-            self._pending.append((ev.event_id(ledger_id, event, n), event))
+            self._pending.append((n, event))
             if event.effect:
                 self._unacted.append(event)
                 effect = True
@@ -311,7 +336,7 @@ class Engine:
     async def _serve_while_down(self) -> None:
         """Nothing can be decided, yet a halt must hold: the latch needs no database."""
         for asked in self._asked:
-            if asked.verb is Verb.HALT:
+            if asked.halts_all:
                 self.dispatch.latch.set(asked.actor, asked.reason)
         await asyncio.sleep(RETRY_S)
 
@@ -325,7 +350,7 @@ class Engine:
 
     async def _command(self, asked: Asked) -> None:
         ledger = self.state.ledger
-        if asked.verb is Verb.HALT:
+        if asked.halts_all:
             self.dispatch.latch.set(asked.actor, asked.reason)
         command = self._stamp(asked)
         before = len(self._pending)
@@ -342,7 +367,7 @@ class Engine:
             await self._commit_and_act()
         if asked.verb is Verb.HOLD:
             self.dispatch.hold = True
-        elif asked.verb in (Verb.RELEASE, Verb.RESUME, Verb.HALT, Verb.PAUSE):
+        elif asked.verb in _ENDS_HOLD and not asked.target:
             self.dispatch.hold = False
         log.info("command", verb=asked.verb, actor=asked.actor, reason=asked.reason, events=len(events), queued=before)
         if not asked.answer.done():
@@ -363,6 +388,7 @@ class Engine:
             reason=asked.reason,
             version=asked.version,
             policy=asked.policy or self.setup.account.halt_policy,
+            target=asked.target,
         )
 
     async def _activation(self, command: Command) -> tuple[ev.Event, ...]:
@@ -430,7 +456,11 @@ def _outcome(events: Sequence[ev.Event], state: TradingState) -> tuple[bool, str
         if isinstance(event, ev.ConfigActivated):
             return True, f"config {event.version} is active"
         if isinstance(event, ev.TradingStateChanged):
-            return True, f"trading is {event.state}"
+            return True, f"trading{' of the bot' if event.bot_id else ''} is {event.state}"
+        if isinstance(event, ev.BotStatusChanged):
+            return True, f"the bot is {event.status}"
+        if isinstance(event, ev.OrderSubmitted | ev.CancelRequested):
+            return True, "sent"
         if isinstance(event, ev.EntriesHeld):
             return True, "entries are held" if event.held else "entries are released"
     return True, f"nothing to do: trading is {state}"

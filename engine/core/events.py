@@ -550,6 +550,10 @@ def event_id(ledger_id: str, event: Event, n: int) -> str:
     return uuid7(event.ts, ledger_id, key, str(n))
 
 
+#: An event and its number among those of its input: what its id is made from, by whoever needs the id.
+Numbered = tuple[int, Event]
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """An event as journaled: gapless `seq` from 1, its id, and the chain. `hash` = sha256(prev_hash || canonical row)."""
 

@@ -55,8 +55,8 @@ class Runner:
             return
         if not self.announced and self.bars < self.strategy.warmup_bars:
             return
-        self.signal = signal
-        self.calls = signal != 0 or not self.announced
+        self.signal = signal or 0  # a strategy that forgets to answer says nothing
+        self.calls = self.signal != 0 or not self.announced
 
 
 class Series:

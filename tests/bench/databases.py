@@ -36,7 +36,7 @@ from db.ticks import COLUMNS, TickRow, TickWriter
 from engine.core.events import AlertTriggered, Event, LedgerOpened
 from engine.core.inputs import PHASE_AFTER, Cause
 from engine.core.ledger import Ledger, evolve
-from engine.core.types import Mode, uuid7
+from engine.core.types import Mode
 
 T0 = 1_735_689_600_000_000  # 2025-01-01T00:00:00Z
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ select symbol, date_trunc('minute', ts) as minute, (array_agg(last_price order b
   (array_agg(last_price order by ts desc))[1], sum(last_volume) from qs.ticks group by 1, 2
 """
 FREE_SEQ = 1_000_000  # behind every event of a measurement, in the same partition
-Pair = tuple[str, Event]
+Pair = tuple[int, Event]
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ def genesis() -> Pair:
         base_currency="USDT",
         initial_balance=Decimal(10_000),
     )
-    return uuid7(T0, "bench", "genesis"), opened
+    return 0, opened
 
 
 def notice(number: int) -> Pair:
@@ -136,7 +136,7 @@ def notice(number: int) -> Pair:
     ts = T0 + number * 1_000
     cause = Cause(ts, 1, "bench", "BTC/USDT", PHASE_AFTER, "notice", number)
     event = AlertTriggered(ts=ts, cause=cause, code="BENCH_NOTICE", text=f"notice number {number}", symbol="BTC/USDT")
-    return uuid7(ts, "bench", str(number)), event
+    return 0, event
 
 
 class GroupCommit:

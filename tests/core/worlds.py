@@ -137,9 +137,7 @@ class World:
             volume=1.0,
             received_ts=ts + late_s * 1_000_000,
         )
-        await self.engine.take(candle)
-        if tick:
-            await self.engine.take(Tick(ts=ts))
+        await self.engine.play([candle, Tick(ts=ts)] if tick else [candle])
         return await self.news()
 
     async def command(self, verb: Verb, reason: str = "", **more: Any) -> tuple[tuple[bool, str], list[ev.Event]]:

@@ -13,7 +13,7 @@ from engine.core.types import Verb
 from engine.ports import Journal
 from tests.core.worlds import RULES, World, config
 
-Pair = tuple[str, Event]
+Pair = tuple[int, Event]
 HOST = HostFacts(host="test", pid=4711, version="0")
 
 

@@ -141,8 +141,8 @@ def test_ids_are_uuids_in_one_spelling() -> None:
 async def test_a_page_of_the_chain_by_hand(tmp_path: Path) -> None:
     pairs = await traded(tmp_path, bars=3)
     chain, prev = Chain(), genesis(pairs[0][1].ledger_id)  # type: ignore[attr-defined]
-    for seq, (event_id, event) in enumerate(pairs, start=1):
-        found = chain.add(event_id, event)
+    for seq, (n, event) in enumerate(pairs, start=1):
+        found = chain.add(ev.event_id(pairs[0][1].ledger_id, event, n), event)  # type: ignore[attr-defined]
         want = link(prev, row_bytes(found.columns, payload_bytes(event)))
         assert (found.recorded.prev_hash, found.recorded.hash) == (prev, want)
         assert dict(zip(COLUMNS, found.columns, strict=True))["seq"] == seq

@@ -140,7 +140,7 @@ async def test_text_that_postgres_cannot_keep_is_refused(make: Maker, pairs: lis
     await write(journal, ledger, pairs[:2])
     bad = ev.CommandRefused(ts=1, cause=pairs[1][1].cause, verb="PAUSE", actor=text, reason="")
     with pytest.raises(JournalRefused):
-        await journal.append(2, [("00000000-0000-7000-8000-00000000000a", bad)], ledger)
+        await journal.append(2, [(0, bad)], ledger)
     await write(journal, ledger, pairs[2:4])
     assert journal.seq == 4
 
@@ -336,7 +336,7 @@ async def test_a_number_that_does_not_fit_is_refused_whole(dsn: str, tmp_path: P
         marks={},
     )
     with pytest.raises(JournalRefused):
-        await journal.append(2, [("00000000-0000-7000-8000-00000000000a", sample)], ledger)
+        await journal.append(2, [(0, sample)], ledger)
     conn = await connect(dsn)
     assert await conn.fetchval("select count(*) from qs.events") == 2
     await conn.close()

@@ -158,7 +158,8 @@ async def test_events_by_cursor_and_by_filter(filled: Filled) -> None:
     queries, total = Queries(filled.conn), len(filled.pairs)
     newest = await queries.newest_events(10)
     assert [row.seq for row in newest] == list(range(total - 9, total + 1))
-    assert (newest[-1].id, newest[-1].ts) == (filled.pairs[-1][0], filled.pairs[-1][1].ts)
+    n, last = filled.pairs[-1]
+    assert (newest[-1].id, newest[-1].ts) == (ev.event_id(filled.ledger.ledger_id, last, n), last.ts)
     assert [row.seq for row in await queries.events_after(total - 3, 2)] == [total - 2, total - 1]
     assert (await queries.head())[0] == total
     fills = await queries.newest_events(1000, types=["OrderFilled"], symbol="BTC/USDT")
