@@ -16,7 +16,7 @@ from db.chain import JournalRefused
 from db.records import insert
 from db.rows import Row, at, limits_row, operator_id, strategy_row
 from engine.core import events as ev
-from engine.core.canonical import sha256_hex
+from engine.core.canonical import canonical_json, sha256_hex
 from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.rules import RuleError, parse_rules
@@ -179,8 +179,12 @@ def _document(e: ev.ConfigActivated) -> dict[str, Any]:
 
 
 def _strategy_text(bot: dict[str, Any]) -> str | None:
-    """Canonical text of a bot's rules; None when this version of the program no longer reads them."""
+    """Canonical text of a bot's rules, or of the name and params of a Python strategy: what its sha256 is of. None when this
+    version of the program no longer reads them."""
+    strategy = bot.get("strategy")
+    if isinstance(strategy, dict) and "python" in strategy:
+        return canonical_json(strategy).decode()
     try:
-        return parse_rules(bot.get("strategy")).canonical().decode()
+        return parse_rules(strategy).canonical().decode()
     except RuleError:
         return None

@@ -12,14 +12,13 @@ _OPS = {
     "crosses_above": "crosses above",
     "crosses_below": "crosses below",
 }
-#: Which tree of a trace made the signal: spot is long only.
-_RULES = {"ENTRY": "entry_long", "EXIT": "exit_long"}
 LENGTH_MAX = 1_000
 
 
-def reason_of(trace: dict[str, Any], kind: str) -> str:
-    """Why a signal of `kind` (ENTRY, EXIT) fired, at most 1,000 characters; the kind alone for a trace without its rule."""
-    tree = trace.get(_RULES.get(kind, ""))
+def reason_of(trace: dict[str, Any], kind: str, side: str = "LONG") -> str:
+    """Why a signal of `kind` (ENTRY, EXIT) for a position of `side` fired, at most 1,000 characters; the kind alone for a trace
+    without its rule, as a Python strategy gives."""
+    tree = trace.get(f"{kind}_{side}".lower())
     text = _words(tree) if isinstance(tree, dict) else kind.lower()
     return text if len(text) <= LENGTH_MAX else f"{text[: LENGTH_MAX - 1]}…"
 

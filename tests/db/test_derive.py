@@ -136,6 +136,7 @@ LEAF = {"op": "gt", "result": "true", "left": {"series": "close", "value": "101.
 )  # fmt: skip
 def test_words_of_a_tree(tree: dict[str, Any], words: str) -> None:
     assert reason_of({"entry_long": tree}, "ENTRY") == words
+    assert reason_of({"entry_long": LEAF, "entry_short": tree}, "ENTRY", "SHORT") == words
     assert reason_of({}, "EXIT") == "exit"
     deep = {"op": "all", "of": [tree] * 200}
     assert len(reason_of({"exit_long": deep}, "EXIT")) == 1000
