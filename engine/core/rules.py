@@ -72,53 +72,76 @@ def _operand(value: object) -> int | float | str:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}\z")]
-Number = Annotated[int | float, PlainValidator(_number)]
-Operand = Annotated[int | float | str, PlainValidator(_operand)]
+Number = Annotated[int | float, PlainValidator(_number, json_schema_input_type=int | float)]
+Operand = Annotated[int | float | str, PlainValidator(_operand, json_schema_input_type=int | float | str)]
 Conditions = Annotated[tuple["Condition", ...], Field(min_length=1, max_length=NODES_MAX, strict=False)]
 Bars = Annotated[int, Field(ge=1, le=BARS_MAX)]
 
 
 class Indicator(_Model):
-    """A function with its parameters; those not given have TA-Lib's defaults. With a timeframe: over bars of that length,
-    made of the stream's, seen when closed (`engine.core.timeframes`)."""
+    """A function over the stream's bars, or over those of a timeframe, made of the stream's (`engine.core.timeframes`)."""
 
     fn: str
+    """Name of the function, as in docs/strategies.md."""
     params: dict[str, Number] = {}
+    """Its parameters; those not given have the function's defaults."""
     timeframe: str | None = None
+    """Length of its bars, a multiple of the stream's; null: the stream's own."""
 
 
 class Compare(_Model):
+    """Greater, greater or equal, less, less or equal."""
+
     op: Literal["gt", "ge", "lt", "le"]
+    """Which comparison."""
     left: Operand
+    """A number or the name of a series."""
     right: Operand
+    """A number or the name of a series."""
 
 
 class Cross(_Model):
+    """Beyond on this bar, and not yet on the bar before."""
+
     op: Literal["crosses_above", "crosses_below"]
+    """In which direction `left` crosses `right`."""
     left: Operand
+    """A number or the name of a series."""
     right: Operand
+    """A number or the name of a series."""
 
 
 class Group(_Model):
+    """Every part, or at least one of them."""
+
     op: Literal["all", "any"]
+    """How many of the parts must be true."""
     of: Conditions
+    """The parts."""
 
 
 class Not(_Model):
+    """The opposite; of unknown it is unknown."""
+
     op: Literal["not"]
+    """Turns its part around."""
     of: Condition
+    """The part."""
 
 
 class Window(_Model):
     """`within`: true on at least one of the last `bars` bars, this one included. `held`: true on every one of them."""
 
     op: Literal["within", "held"]
+    """Whether once is enough."""
     bars: Bars
+    """How many bars back, this one included."""
     of: Condition
+    """The part."""
 
 
 Condition = Annotated[Compare | Cross | Group | Not | Window, Field(discriminator="op")]
@@ -135,11 +158,17 @@ class RuleDocument(_Model):
     """A whole strategy. An instance is valid by construction: its validators raise RuleError with the place of the fault."""
 
     schema_: Annotated[Literal[1], BeforeValidator(_number)] = Field(alias="schema")
+    """Version of this format."""
     indicators: dict[Name, Indicator] = Field(default={}, max_length=INDICATORS_MAX)
+    """Indicators by a name of your own, which is the name of their series."""
     entry_long: Condition | None = None
+    """When to buy; null: never."""
     exit_long: Condition | None = None
+    """When to sell what was bought; null: never, the bot's exits do."""
     entry_short: Condition | None = None
+    """When to sell short; null: never."""
     exit_short: Condition | None = None
+    """When to buy back; null: never, the bot's exits do."""
 
     @model_validator(mode="after")
     def _resolved(self) -> RuleDocument:

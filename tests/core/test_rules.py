@@ -234,3 +234,11 @@ def test_accepts_shorts_alone_features_timeframes_and_whole_numbers_for_real_one
     assert document.features() == ["feature_a", "funding_rate"]
     assert [name for name, _ in document.rules()] == ["entry_short", "exit_short"]
     assert parse_rules(EXAMPLE).features() == ["bias_4h"]
+
+
+def test_the_json_schema_has_a_sentence_and_a_type_for_every_field() -> None:
+    schema = RuleDocument.model_json_schema()
+    for model in (schema, *schema["$defs"].values()):
+        for name, field in model["properties"].items():
+            assert field.get("description"), (model["title"], name)
+            assert field.keys() & {"type", "anyOf", "oneOf", "const", "enum", "items"}, (model["title"], name)

@@ -12,7 +12,10 @@ import pytest
 
 from db.connect import connect
 from db.rebuild import rebuild
+from db.reference import _strategy_text
 from db.words import reason_of
+from engine.core.canonical import sha256_hex
+from engine.core.config import PythonStrategy
 from tests.db.contract_rows import MARKET, history
 from tests.db.histories import journal_of, write
 
@@ -140,3 +143,9 @@ def test_words_of_a_tree(tree: dict[str, Any], words: str) -> None:
     assert reason_of({}, "EXIT") == "exit"
     deep = {"op": "all", "of": [tree] * 200}
     assert len(reason_of({"exit_long": deep}, "EXIT")) == 1000
+
+
+def test_a_python_strategy_is_kept_by_the_hash_that_its_id_is_made_of() -> None:
+    strategy = PythonStrategy(python="turtle", params={"bars": 20, "factor": 1.5})
+    text = _strategy_text({"strategy": strategy.model_dump()})
+    assert text is not None and sha256_hex(text.encode()) == strategy.sha256
