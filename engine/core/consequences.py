@@ -254,6 +254,7 @@ def _after_config(ctx: Context, e: ev.ConfigActivated) -> Events:
 
 
 def moved(ctx: Context, position: Position, plan: exits.Plan) -> ev.ExitsMoved:
+    bot = ctx.setup.by_id.get(position.bot_id)
     return ev.ExitsMoved(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -265,6 +266,7 @@ def moved(ctx: Context, position: Position, plan: exits.Plan) -> ev.ExitsMoved:
         extreme=plan.extreme,
         trailing=plan.trailing,
         reason=plan.reason,
+        wants=exits.count(position, plan, bot.exits if bot else None),
     )
 
 

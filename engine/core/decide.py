@@ -28,7 +28,8 @@ from engine.core.inputs import (
     Tick,
     VenueReport,
 )
-from engine.core.ledger import drawdown, evolve
+from engine.core.ledger import Ledger, drawdown, evolve
+from engine.core.margin import equity as equity_of
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
 from engine.core.positions import Account, Position
@@ -116,20 +117,38 @@ def _decide(ctx: Context, value: Funding | VenueReport | Command) -> Events:
 def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...]:
     """What a closed bar brings about: positions on its symbol first, then each bot's signal, one bot after the other, each
     on the ledger that the one before has left: limits count what is on its way (I8)."""
-    series = state.market.observe(candle)
-    if not state.ledger.positions and not series.calls:
+    ledger = state.ledger
+    series = state.market.series[(candle.exchange, candle.symbol)]
+    series.observe(candle)
+    restless = (
+        [p for p in ledger.positions.values() if _restless(p, ledger, setup, candle)] if ledger.positions else None
+    )
+    if not restless and not series.calls:
         return ()
     ctx = Context(state, setup, candle.ts, candle.cause)
     out: Events = []
-    for position in ctx.ledger.open_positions():
-        if position.symbol == candle.symbol and position.exchange == candle.exchange:
-            out += _settle(ctx, _manage(ctx, position, series, candle))
+    for position in sorted(restless or (), key=lambda p: (p.opened_ts, p.id)):
+        out += _settle(ctx, _manage(ctx, position, series, candle))
     if series.calls:
         for runner in series.runners:
             for decide in (_on_life, _on_exit_signal, _on_entry_signal):
-                if runner.calls:
-                    out += _settle(ctx, decide(ctx, runner, series))
+                out += _settle(ctx, decide(ctx, runner, series))
     return tuple(out)
+
+
+def _restless(position: Position, ledger: Ledger, setup: Setup, candle: Candle) -> bool:
+    """Whether a bar may change how a position is left; most of the time all its exits rest where they are."""
+    if position.symbol != candle.symbol or position.exchange != candle.exchange:
+        return False
+    if position.resting != position.wants or not ledger.calm:
+        return True
+    moves = setup.moves.get(position.bot_id)
+    if moves is None:
+        return False
+    if moves == "trailing":  # which a new extreme alone can move
+        long = position.side is PositionSide.LONG
+        return candle.high > position.extreme if long else candle.low < position.extreme
+    return True
 
 
 def _manage(ctx: Context, position: Position, series: Series, candle: Candle) -> Events:
@@ -169,6 +188,8 @@ def _on_life(ctx: Context, runner: Runner, series: Series) -> Events:
             bot_status(ctx, bot_id, BotStatus.ERROR, reason, traceback_of(error)),
             alert(ctx, "BOT_ERROR", f"bot {runner.bot.name}: {reason}", series.instrument.symbol, bot_id),
         ]
+    if not runner.warm:
+        return []
     runner.announced = True
     if status is not BotStatus.WARMING_UP:
         return []
@@ -222,15 +243,31 @@ _ENTRIES = {ENTER_LONG: PositionSide.LONG, ENTER_SHORT: PositionSide.SHORT}
 def on_tick(state: State, tick: Tick, setup: Setup) -> tuple[ev.Event, ...]:
     """Time has passed: entries that are too old go, a day begins, falls of equity stop the trading, samples are taken."""
     ledger = state.ledger
+    ts = tick.ts
     if (
-        not ledger.positions
-        and tick.ts < ledger.day_end
-        and tick.ts < ledger.sampled_ts + setup.sample_us
-        and (not ledger.next_expiry or tick.ts < ledger.next_expiry)
+        ts < ledger.day_end
+        and ts < ledger.sampled_ts + setup.sample_us
+        and (not ledger.next_expiry or ts < ledger.next_expiry)
+        and (not setup.watches or _equity_holds(state, setup))
     ):
         return ()
     ctx = Context(state, setup, tick.ts, tick.cause)
     return _settle(ctx, _on_tick(ctx))
+
+
+def _equity_holds(state: State, setup: Setup) -> bool:
+    """Nothing has moved since the last look, or equity is above every floor of G13."""
+    ledger, market = state.ledger, state.market
+    if ledger.state is not TradingState.ACTIVE:
+        return True
+    if not ledger.positions and ledger.counts.fills == market.watched_fills:
+        return True
+    for account in ledger.accounts.values():
+        floor = max(account.peak_equity * setup.drawdown_floor, account.day_start_equity * setup.daily_loss_floor)
+        if equity_of(ledger, market, account) < floor:
+            return False
+    market.watched_fills = ledger.counts.fills
+    return True
 
 
 def _on_tick(ctx: Context) -> Events:

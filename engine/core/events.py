@@ -405,6 +405,7 @@ class ExitsMoved(Event, frozen=True):
     extreme: Decimal
     trailing: bool
     reason: str = ""
+    wants: int = 0  # protective orders that the plan asks for
 
 
 class MarginChanged(Event, frozen=True):

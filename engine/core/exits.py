@@ -162,6 +162,12 @@ def wanted(position: Position, exits: Exits | None, instrument: Instrument, quan
     return orders
 
 
+def count(position: Position, plan: Plan, exits: Exits | None) -> int:
+    """How many protective orders a plan asks for, as long as all sizes can be ordered."""
+    targets = sum(f"{TARGET}{n}" not in position.taken for n in range(1, len(exits.targets) + 1)) if exits else 0
+    return (plan.stop_price is not None) + (plan.take_profit_price is not None) + targets
+
+
 def missing(ledger: Ledger, position: Position, wants: list[Wanted]) -> tuple[list[Order], list[Wanted]]:
     """(orders to cancel, orders to place). A wrong order is cancelled first and replaced when it is gone: on spot its
     quantity is locked until then."""

@@ -143,6 +143,7 @@ class Ledger(msgspec.Struct):
     closed_positions: dict[str, Position] = {}
     gates: dict[str, str] = {}
     stops: dict[str, Stop] = {}
+    calm: bool = True  # no stop asks for more than the entries: protective orders rest, nothing is being flattened
     next_expiry: int = 0
     messages: Messages = msgspec.field(default_factory=Messages)
     in_doubt_since: int = 0
@@ -265,6 +266,12 @@ def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
 
 def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     _begin_stop(ledger, e)
+    _set_state(ledger, e)
+    scopes = [(ledger.state, ledger.halt_policy), *((book.state, book.policy) for book in ledger.bots.values())]
+    ledger.calm = all(state is TradingState.ACTIVE or policy == "keep_with_exits" for state, policy in scopes)
+
+
+def _set_state(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     if e.bot_id:
         book = ledger.bots[e.bot_id]
         book.state, book.state_reason, book.state_actor, book.policy = e.state, e.reason, e.actor, e.policy
@@ -335,6 +342,7 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
         ledger.bots[e.bot_id].entries += 1
     elif e.origin is Origin.FLATTEN:
         ledger.positions[e.position_id].flatten_tries += 1
+    _count_resting(ledger, ledger.orders[e.order_id], 1)
 
 
 Answer = ev.OrderAccepted | ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired
@@ -409,6 +417,7 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     order_rules.fill(order, e)
     if order.role.startswith("TARGET_") and order.role not in position.taken and order.remaining <= ZERO:
         position.taken.append(order.role)
+        position.wants -= 1
     apply_fill(account, position, e)
     _fold_into_digest(ledger, e)
     _settle(ledger, account, position, e.ts)
@@ -454,7 +463,7 @@ def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
     position = ledger.positions[e.position_id]
     position.stop_price, position.take_profit_price = e.stop_price, e.take_profit_price
     position.extreme, position.trailing, position.updated_ts = e.extreme, e.trailing, e.ts
-    position.stop_reason = e.reason
+    position.stop_reason, position.wants = e.reason, e.wants
 
 
 def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
@@ -487,14 +496,23 @@ def _rehome(ledger: Ledger, order: Order) -> None:
     if order.is_open:
         if ledger.closed_orders.pop(order.id, None) is not None:
             ledger.orders[order.id] = order
+            _count_resting(ledger, order, 1)
     elif ledger.orders.pop(order.id, None) is not None:
         ledger.closed_orders[order.id] = order
+        _count_resting(ledger, order, -1)
         if order.valid_until is not None:
             _next_expiry(ledger)
         for stop in ledger.stops.values():
             if order.id in stop.orders:
                 stop.orders[order.id] = order.status
         _fold_into_digest(ledger, order)
+
+
+def _count_resting(ledger: Ledger, order: Order, change: int) -> None:
+    if order.is_protective:
+        position = ledger.positions.get(order.position_id)
+        if position is not None:
+            position.resting += change
 
 
 def _next_expiry(ledger: Ledger) -> None:

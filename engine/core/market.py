@@ -21,11 +21,10 @@ ANY_SIGNAL = ENTER_LONG | EXIT_LONG | ENTER_SHORT | EXIT_SHORT
 class Runner:
     """One bot on one symbol: its strategy, how warm it is, and what it said of the last bar (0 until warm)."""
 
-    __slots__ = ("announced", "bars", "bot", "calls", "error", "signal", "strategy")
+    __slots__ = ("announced", "bars", "bot", "error", "signal", "strategy")
 
     def __init__(self, bot: BotSetup) -> None:
         self.announced = False  # the dispatcher knows that it is warm
-        self.calls = False  # the dispatcher has to look at it
         self.bot = bot
         self.strategy = bot.make()
         self.bars = 0
@@ -40,9 +39,9 @@ class Runner:
     def warm(self) -> bool:
         return self.bars >= self.strategy.warmup_bars
 
-    def on_bar(self, candle: Candle) -> None:
-        """Push a closed bar. What a strategy raises is kept for the dispatcher: it stops the bot, not the engine."""
-        self.bars += 1
+    def on_bar(self, candle: Candle) -> bool:
+        """Push a closed bar; True when the dispatcher has to look. What a strategy raises is kept for it: it stops the bot,
+        not the engine."""
         try:
             signal = self.strategy.on_bar(candle)
             if signal and signal & ANY_SIGNAL != signal:
@@ -51,31 +50,34 @@ class Runner:
                 )
         except Exception as error:
             self.error, self.signal = error, 0
-            self.calls = True
-            return
-        if not self.announced and self.bars < self.strategy.warmup_bars:
-            return
-        self.signal = signal or 0  # a strategy that forgets to answer says nothing
-        self.calls = self.signal != 0 or not self.announced
+            return True
+        if self.announced:
+            self.signal = signal or 0  # a strategy that forgets to answer says nothing
+            return self.signal != 0
+        self.bars += 1
+        warm = self.bars >= self.strategy.warmup_bars
+        self.signal = signal or 0 if warm else 0
+        return warm
 
 
 class Series:
     """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
 
     __slots__ = (
+        "_due",
         "_mark_money",
         "_money",
         "atrs",
+        "bars",
         "calls",
         "close_ts",
-        "due",
         "instrument",
         "last",
-        "late_us",
         "mark",
         "runners",
         "spread",
         "tail",
+        "words",
     )
 
     def __init__(self, instrument: Instrument, tail_bars: int) -> None:
@@ -86,8 +88,9 @@ class Series:
         self.mark: float | None = None  # the venue's mark price, where it says one
         self.spread: tuple[float, float] | None = None  # (bid, ask)
         self.close_ts = -1
-        self.due = -1  # when the next word is due; -1: nothing was heard
-        self.late_us: int | None = None
+        self.bars = 0
+        self.words = 0  # what came between the bars
+        self._due: int | None = None
         self.atrs: IndicatorSet | None = None
         self.calls = False  # a runner has something to say
         self._money: Decimal | None = None
@@ -109,22 +112,21 @@ class Series:
 
     def observe(self, candle: Candle) -> None:
         """Take in a closed bar. Raises InvariantError when it goes back in time: nothing computed from it could be trusted."""
-        if candle.ts <= self.close_ts:
-            raise InvariantError(f"candle of {candle.symbol} goes back in time: {candle.ts} after {self.close_ts}")
-        self.close_ts = candle.ts
+        ts = candle.ts
+        if ts <= self.close_ts:
+            raise InvariantError(f"candle of {candle.symbol} goes back in time: {ts} after {self.close_ts}")
+        self.close_ts = ts
         self.last = candle.close
-        self._money = None
-        received_ts = candle.received_ts
-        self.due = received_ts + candle.timeframe_us
-        self.late_us = received_ts - candle.ts
+        self._money = self._due = None
+        self.bars += 1
         self.tail.append(candle)
         if self.atrs is not None:
             self.atrs.update(candle)
-        self.calls = False
+        calls = False
         for runner in self.runners:
-            runner.on_bar(candle)
-            if runner.calls:
-                self.calls = True
+            if runner.on_bar(candle):
+                calls = True
+        self.calls = calls
 
     def hear(self, value: Quote | Trade | Book) -> None:
         """Take in a price between bars."""
@@ -135,11 +137,25 @@ class Series:
             self.last = (bid + ask) / 2
             self.spread = (bid, ask)
         self._money = None
-        self.due = value.received_ts
+        self.words += 1
+        self._due = value.received_ts
+
+    @property
+    def late_us(self) -> int | None:
+        """How late the newest bar arrived, in us; None before the first."""
+        return self.tail[-1].received_ts - self.tail[-1].ts if self.bars else None
+
+    @property
+    def due(self) -> int | None:
+        """When the next word is due: a bar after a bar, at once after a quote; None when nothing was heard."""
+        if self._due is None and self.bars:
+            self._due = self.tail[-1].received_ts + self.tail[-1].timeframe_us
+        return self._due
 
     def age_us(self, now: int) -> int | None:
-        """How long it has been silent beyond what is normal, in us; after a bar the next word is due one bar later."""
-        return None if self.due < 0 else max(0, now - self.due)
+        """How long it has been silent beyond what is normal, in us; None when nothing was heard."""
+        due = self.due
+        return None if due is None else max(0, now - due)
 
     def atr(self, period: int) -> float | None:
         """Average true range of the last `period` bars, in price units; None while unknown."""
@@ -154,8 +170,16 @@ class Market:
 
     def __init__(self, instruments: Iterable[Instrument], tail_bars: int = 0) -> None:
         self.series: dict[Key, Series] = {(i.exchange, i.symbol): Series(i, tail_bars) for i in instruments}
-        self.candles = 0
-        self.heard = 0  # bars and what came between them
+        self.watched_fills = -1  # how many fills the watch over equity has seen
+
+    @property
+    def candles(self) -> int:
+        return sum(series.bars for series in self.series.values())
+
+    @property
+    def heard(self) -> int:
+        """Bars and what came between them."""
+        return sum(series.bars + series.words for series in self.series.values())
 
     @property
     def instruments(self) -> dict[Key, Instrument]:
@@ -210,8 +234,6 @@ class Market:
         """Take in a closed bar; its series. Raises InvariantError when it goes back in time, KeyError for another's symbol."""
         series = self.series[(candle.exchange, candle.symbol)]
         series.observe(candle)
-        self.candles += 1
-        self.heard += 1
         return series
 
     def hear(self, value: MarketInput) -> None:
@@ -229,7 +251,6 @@ class Market:
             series_or_none.mark, series_or_none._mark_money = value.price, None
         elif not isinstance(value, Funding):  # its mark is that of one moment, and would be old the next
             series_or_none.hear(value)
-            self.heard += 1
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         """The last price as money, None before the first."""

@@ -103,6 +103,8 @@ class Position(msgspec.Struct):
     entries: int = 0
     taken: list[str] = []
     flatten_tries: int = 0
+    wants: int = 0  # protective orders that its plan asks for
+    resting: int = 0  # ... and that are open
     stop_reason: str = ""
     hedge: bool = False  # a leg of its own beside the other side's; else one position per bot and symbol, that flips
     dust: Decimal = ZERO  # quantity that was left to the account

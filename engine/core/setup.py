@@ -38,10 +38,12 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     factories: Mapping[str, Factory]
 
     @property
-    def exits_move(self) -> bool:
-        """A bar can change where its positions are left."""
+    def exits_move(self) -> str:
+        """What of a bar can change where its positions are left: "trailing" (a new extreme alone), "all", or ""."""
         e = self.exits
-        return e.trailing is not None or e.break_even is not None or bool(e.ladder) or e.time_stop_min is not None
+        if e.break_even is not None or e.ladder or e.time_stop_min is not None:
+            return "all"
+        return "trailing" if e.trailing is not None else ""
 
     @property
     def atr_periods(self) -> set[int]:
@@ -87,6 +89,9 @@ class Setup:
             _bot(bot, config, ledger_id, factories) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
         )
         self.by_id = {bot.id: bot for bot in self.bots}
+        self.watches = self.drawdown_floor > 0 or self.daily_loss_floor > 0
+        #: Bots whose exits a bar can move: "trailing" when nothing but a new extreme can, else "all".
+        self.moves = {bot.id: bot.exits_move for bot in self.bots if bot.exits_move}
 
     def day_end(self, ts: int) -> int:
         """When the day of the daily loss that `ts` falls into ends, us UTC."""
