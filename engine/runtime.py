@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -216,15 +216,14 @@ class Engine:
                 continue
             if not self._recovered:
                 await self.recover()
-            kind = type(value)
-            if kind is Candle:
-                for report in on_candle(cast(Candle, value)):
+            if type(value) is Candle:
+                for report in on_candle(value):
                     await self._apply(report)
                 self._last = value
-                events = decide.on_candle(state, cast(Candle, value), self.setup)
-            elif kind is Tick:
+                events = decide.on_candle(state, value, self.setup)
+            elif type(value) is Tick:
                 self._last = value
-                events = decide.on_tick(state, cast(Tick, value), self.setup)
+                events = decide.on_tick(state, value, self.setup)
             else:
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
