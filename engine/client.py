@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from engine.core.events import Recorded
-from engine.core.types import Verb
+from engine.core.types import ZERO, Verb
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,11 +74,46 @@ class GateView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotView(msgspec.Struct, frozen=True, kw_only=True):
+    """A bot. `status` is where it is in its life, `state` what it may trade (the account's state counts as well); P&L after
+    fees in `currency`: of its ended round trips, and of its open positions at their marks."""
+
     id: str
     name: str
     status: str
     reason: str
     entries: int
+    state: str = "ACTIVE"
+    state_reason: str = ""
+    state_actor: str = ""
+    strategy: str = ""
+    symbols: tuple[str, ...] = ()
+    portfolio: str = "main"
+    currency: str = ""
+    realized_pnl: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
+    positions: int = 0
+
+
+class StopView(msgspec.Struct, frozen=True, kw_only=True):
+    """A stop whose claim is not true yet. `bot` "" is the account; what it waits for are ids."""
+
+    bot: str
+    verb: str
+    actor: str
+    began_ts: int
+    orders: tuple[str, ...]
+    positions: tuple[str, ...]
+
+
+class StoppedView(msgspec.Struct, frozen=True, kw_only=True):
+    """The last stop whose claim has become true; `results` are (id, symbol, role, outcome)."""
+
+    bot: str
+    verb: str
+    actor: str
+    began_ts: int
+    ended_ts: int
+    results: tuple[tuple[str, str, str, str], ...]
 
 
 class MarkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +186,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[MarkView, ...]
     replay: ReplayView | None
     error: str = ""
+    stops: tuple[StopView, ...] = ()
+    stopped: StoppedView | None = None
 
 
 class ConfigLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,9 +233,12 @@ class EngineClient(Protocol):
     def configs(self) -> Future[Sequence[ConfigLine]]: ...
 
     def submit(
-        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
     ) -> Future[Outcome]:
-        """Ask for a command. HOLD takes effect before this returns; the rest when the future says so."""
+        """Ask for a command. HOLD takes effect before this returns; the rest when the future says so.
+
+        `target` is a bot by name or id, or the id of a position or order; "" is the account.
+        """
         ...
 
     def replay(self, action: str, speed: float | None = None) -> None:

@@ -125,11 +125,18 @@ class Keepers:
         await commands.refuse_left_overs(conn, "the engine ended before it answered")
         while True:
             for command in await commands.take(conn):
-                asked = Asked(Verb(command.verb), command.actor, command.reason, int(command.args.get("version", 0)))
-                self._session.engine.ask(asked)
-                done, text = await asked.answer
+                done, text = await self._carry_out(command)
                 await commands.finish(conn, command.id, done=done, result={"text": text})
             await asyncio.sleep(INBOX_S)
+
+    async def _carry_out(self, command: commands.QueuedCommand) -> tuple[bool, str]:
+        """The engine's answer. Arguments are whatever somebody put into the table: wrong ones are refused, not believed."""
+        version, target = command.args.get("version", 0), command.args.get("target", "")
+        if type(version) is not int or not isinstance(target, str):
+            return False, "the command's arguments are not of the kind that its verb takes"
+        asked = Asked(Verb(command.verb), command.actor, command.reason, version, target=target)
+        self._session.engine.ask(asked)
+        return await asked.answer
 
     async def _market(self) -> None:
         """Keep closed bars and quotes of a live feed. Losing some to an outage costs a chart its line, never a decision."""

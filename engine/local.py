@@ -30,6 +30,8 @@ EVENTS_KEPT = 20_000
 EQUITY_KEPT = 4_000
 #: A picture is made at least this often: its `beat_mono` tells a screen that the engine lives. Seconds.
 BEAT_S = 0.9
+#: What answers the kill dialog.
+_END_HOLD = frozenset({Verb.RELEASE, Verb.HALT, Verb.PAUSE, Verb.CANCEL, Verb.FLATTEN, Verb.RESUME})
 
 
 class Running(Protocol):
@@ -86,22 +88,22 @@ class LocalClient:
         return self._on_loop(lambda running: running.configs())
 
     def submit(
-        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
     ) -> Future[Outcome]:
         running = self._running
         if verb is Verb.HOLD and running is not None:
             # Seen by the very next send, whatever the loop is doing.
             running.engine.dispatch.hold = True
             self.held_mono = time.monotonic()
-        if verb is Verb.HALT and self._latch is not None:
+        if verb is Verb.HALT and not target and self._latch is not None:
             self._latch.set(actor, reason)  # needs no loop and no database
-        if verb in (Verb.RELEASE, Verb.HALT, Verb.PAUSE, Verb.RESUME):
+        if verb in _END_HOLD and not target:
             self.held_mono = None
 
         async def ask(running: Running) -> Outcome:
             from engine.runtime import Asked
 
-            asked = Asked(verb, actor, reason, version, policy)
+            asked = Asked(verb, actor, reason, version, policy, target)
             running.engine.ask(asked)
             done, text = await asked.answer
             return Outcome(done, text)
@@ -264,6 +266,8 @@ def _snapshot(running: Running, client: LocalClient, number: int, now_mono: floa
         orders=publish.orders(ledger, market, setup),
         gates=publish.board(view, client.memory),
         bots=publish.bots(ledger, market, setup),
+        stops=publish.stops(ledger, setup),
+        stopped=publish.stopped(client.memory, setup),
         marks=publish.marks(market),
         replay=_replay(running),
     )

@@ -8,12 +8,13 @@ from decimal import Decimal
 from engine import client as cl
 from engine.core import events as ev
 from engine.core import risk
+from engine.core.config import BotConfig
 from engine.core.ledger import Ledger, drawdown
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position
-from engine.core.setup import Setup
-from engine.core.types import ZERO, Instrument, Verdict
+from engine.core.setup import Setup, portfolio_id
+from engine.core.types import ZERO, Instrument, Verdict, entity_id
 
 #: Closed orders that stay on the orders panel.
 RECENT_ORDERS = 50
@@ -43,13 +44,16 @@ _BOARD = (
 
 
 class BoardMemory:
-    """The last word of every gate on an order, and the last order that it blocked: from committed events."""
+    """The last word of every gate on an order, the last order that it blocked, the last stop: from committed events."""
 
     def __init__(self) -> None:
         self.last: dict[str, ev.GateResult] = {}
         self.blocked: dict[str, tuple[int, str]] = {}
+        self.stopped: ev.StopCompleted | None = None
 
     def see(self, event: ev.Event) -> None:
+        if isinstance(event, ev.StopCompleted):
+            self.stopped = event
         if not isinstance(event, ev.IntentEvaluated):
             return
         for gate in event.gates:
@@ -206,12 +210,76 @@ class Money:
 
 
 def bots(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.BotView, ...]:
-    out = []
-    for bot in setup.bots:
-        book = ledger.bots[bot.id]
-        reason = book.reason if book.status != "WARMING_UP" else warmth(market, bot.id)
-        out.append(cl.BotView(id=bot.id, name=bot.name, status=book.status, reason=reason, entries=book.entries))
-    return tuple(out)
+    """Those of the config by name, then those that it leaves out."""
+    configs = {entity_id(ledger.ledger_id, "bot", bot.name): bot for bot in setup.config.bots}
+    left_out = [bot_id for bot_id in ledger.bots if bot_id not in configs]
+    by_name = sorted(configs, key=lambda bot_id: configs[bot_id].name)
+    return tuple(
+        _bot(ledger, market, bot_id, configs.get(bot_id)) for bot_id in (*by_name, *left_out) if bot_id in ledger.bots
+    )
+
+
+def _bot(ledger: Ledger, market: Market, bot_id: str, config: BotConfig | None) -> cl.BotView:
+    book = ledger.bots[bot_id]
+    own = [p for p in ledger.positions.values() if p.bot_id == bot_id]
+    portfolio = config.portfolio if config else "main"
+    account = ledger.accounts.get(portfolio_id(ledger.ledger_id, portfolio), ledger.account)
+    return cl.BotView(
+        id=bot_id,
+        name=config.name if config else bot_id[:8],
+        status=book.status,
+        reason=warmth(market, bot_id) if book.status == "WARMING_UP" else book.reason,
+        entries=book.entries,
+        state=book.state,
+        state_reason=book.state_reason,
+        state_actor=book.state_actor,
+        strategy=config.strategy_text if config else "",
+        symbols=config.symbols if config else (),
+        portfolio=portfolio,
+        currency=account.currency,
+        realized_pnl=book.realized_pnl,
+        unrealized_pnl=sum((p.unrealized_pnl(market.mark(p.exchange, p.symbol) or p.mark_price) for p in own), ZERO),
+        positions=len(own),
+    )
+
+
+def stops(ledger: Ledger, setup: Setup) -> tuple[cl.StopView, ...]:
+    """Stops under way."""
+    return tuple(
+        cl.StopView(
+            bot=_bot_name(setup, bot_id) if bot_id else "",
+            verb=stop.verb,
+            actor=stop.actor,
+            began_ts=stop.began_ts,
+            orders=tuple(key for key, ended in stop.orders.items() if not ended),
+            positions=tuple(key for key, ended in stop.positions.items() if not ended),
+        )
+        for bot_id, stop in ledger.stops.items()
+    )
+
+
+def stopped(memory: BoardMemory, setup: Setup) -> cl.StoppedView | None:
+    e = memory.stopped
+    if e is None:
+        return None
+    return cl.StoppedView(
+        bot=_bot_name(setup, e.bot_id) if e.bot_id else "",
+        verb=e.verb,
+        actor=e.actor,
+        began_ts=e.began_ts,
+        ended_ts=e.ts,
+        results=tuple((r.id, r.symbol, r.role, r.outcome) for r in e.results),
+    )
+
+
+def offline(ledger: Ledger, market: Market, setup: Setup) -> dict[str, object]:
+    """What a command without an engine may have changed, for the status file."""
+    return {
+        "positions": positions(ledger, market, setup),
+        "orders": orders(ledger, market, setup),
+        "bots": bots(ledger, market, setup),
+        "stops": stops(ledger, setup),
+    }
 
 
 def warmth(market: Market, bot_id: str) -> str:

@@ -25,6 +25,7 @@ from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import TradingState, Verb
 from engine.dispatch import Dispatch
+from engine.outcome import outcome
 from engine.ports import Journal, JournalUnavailable
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Observer(Protocol):
 
 
 class Asked:
-    """A command under way, and where its answer goes."""
+    """A command under way, and where its answer goes. `target` is what it speaks to; "" is the account."""
 
     __slots__ = ("actor", "answer", "policy", "reason", "target", "verb", "version")
 
@@ -370,7 +371,7 @@ class Engine:
             self.dispatch.hold = False
         log.info("command", verb=asked.verb, actor=asked.actor, reason=asked.reason, events=len(events), queued=before)
         if not asked.answer.done():
-            asked.answer.set_result(_outcome(events, ledger.state))
+            asked.answer.set_result(outcome(asked.verb, events, ledger, self.setup))
 
     def _stamp(self, asked: Asked) -> Command:
         """A command stands right behind the last input, so that a resumed run knows which inputs came before it."""
@@ -446,20 +447,3 @@ async def _pull(iterator: Batches) -> Sequence[Taken] | None:
 
 def _document(setup: Setup) -> dict[str, object]:
     return dict(msgspec.json.decode(setup.text))
-
-
-def _outcome(events: Sequence[ev.Event], state: TradingState) -> tuple[bool, str]:
-    for event in events:
-        if isinstance(event, (ev.CommandRefused, ev.ConfigRejected)):
-            return False, event.reason
-        if isinstance(event, ev.ConfigActivated):
-            return True, f"config {event.version} is active"
-        if isinstance(event, ev.TradingStateChanged):
-            return True, f"trading{' of the bot' if event.bot_id else ''} is {event.state}"
-        if isinstance(event, ev.BotStatusChanged):
-            return True, f"the bot is {event.status}"
-        if isinstance(event, ev.OrderSubmitted | ev.CancelRequested):
-            return True, "sent"
-        if isinstance(event, ev.EntriesHeld):
-            return True, "entries are held" if event.held else "entries are released"
-    return True, f"nothing to do: trading is {state}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,8 +31,8 @@ def write(directory: Path, snapshot: Snapshot | None, *, running: bool) -> None:
     _replace(directory / STATUS_NAME, facts | msgspec.to_builtins(snapshot, builtin_types=(Decimal,)))
 
 
-def amend(directory: Path, ledger: Ledger) -> None:
-    """Bring state and config of the status file up to what a command has changed while no engine runs."""
+def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
+    """Bring the status file up to what a command has changed while no engine runs; `views` are lists of the snapshot."""
     now = read(directory / STATUS_NAME)
     if now is None:
         return
@@ -45,7 +46,8 @@ def amend(directory: Path, ledger: Ledger) -> None:
         "config_version": ledger.config_version,
         "config_sha256": ledger.config_sha256,
     }
-    _replace(directory / STATUS_NAME, now | changed)
+    shown = msgspec.to_builtins(dict(views), builtin_types=(Decimal,))
+    _replace(directory / STATUS_NAME, now | changed | shown)
 
 
 class Bound(Protocol):

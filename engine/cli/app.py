@@ -11,6 +11,7 @@ import typer
 from engine.cli.app_databases import databases
 from engine.cli.app_db import db
 from engine.cli.app_strategies import strategies
+from engine.cli.app_trading import Bot, add_stop_verbs, bots, orders, positions
 from engine.cli.exits import Exit, fail
 from engine.halt import HALT_REASON
 
@@ -142,11 +143,22 @@ def halt(
     reason: Reason = HALT_REASON,
     ledger: Halted = "",
     wait: Annotated[bool, typer.Option("--wait", help="Return only when the engine has confirmed it.")] = False,
+    bot: Bot = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Stop trading: nothing that can add risk is sent from now on. Needs no database and no cockpit."""
+    """Stop trading: nothing that can add risk is sent from now on. Needs no database and no cockpit (with --bot it does)."""
+    if bot:
+        from engine.cli.ask import ask
+        from engine.cli.ledgers import choose
+        from engine.core.types import Verb
+
+        raise typer.Exit(ask(choose(ledger), Verb.HALT, reason, target=bot, wait=wait, as_json=as_json))
     from engine.cli import stop
 
-    raise typer.Exit(stop.halt(ledger, reason, wait=wait))
+    raise typer.Exit(stop.halt(ledger, reason, wait=wait, as_json=as_json))
+
+
+add_stop_verbs(app)
 
 
 @app.command()
@@ -158,15 +170,15 @@ def stop(ledger: Which = "") -> None:
 
 
 @app.command()
-def resume(reason: Reason = "", ledger: Which = "", as_json: AsJson = False) -> None:
-    """Re-arm a halted ledger; needs a --reason."""
+def resume(reason: Reason = "", bot: Bot = "", ledger: Which = "", as_json: AsJson = False) -> None:
+    """Trade again after a stop; needs a --reason."""
     if not reason.strip():
         fail('resuming needs a reason: quantsail resume --reason "..."', Exit.USAGE)
     from engine.cli.ask import ask
     from engine.cli.ledgers import choose
     from engine.core.types import Verb
 
-    raise typer.Exit(ask(choose(ledger), Verb.RESUME, reason, as_json=as_json))
+    raise typer.Exit(ask(choose(ledger), Verb.RESUME, reason, target=bot, as_json=as_json))
 
 
 @app.command()
@@ -222,6 +234,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 config = typer.Typer(help="Versions of the engine's configuration.", no_args_is_help=True)
 audit = typer.Typer(help="The journal's integrity.", no_args_is_help=True)
+app.add_typer(bots, name="bots")
+app.add_typer(positions, name="positions")
+app.add_typer(orders, name="orders")
 app.add_typer(config, name="config")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")

@@ -40,13 +40,13 @@ def _halt_at_once(argv: Sequence[str]) -> int | None:
     from engine.halt import HALT_REASON
 
     values = {"--reason": HALT_REASON, "--ledger": ""}
-    wait = False
+    flags = {"--wait": False, "--json": False}
     words = iter(argv[1:])
     for word in words:
         name, has_value, value = word.partition("=")
         name = "--reason" if word == "-r" else name
-        if word == "--wait":
-            wait = True
+        if word in flags:
+            flags[word] = True
         elif name in values:
             found = value if has_value else next(words, None)
             if found is None:
@@ -54,7 +54,7 @@ def _halt_at_once(argv: Sequence[str]) -> int | None:
             values[name] = found
         else:
             return None
-    return halt(values["--ledger"], values["--reason"], wait=wait)
+    return halt(values["--ledger"], values["--reason"], wait=flags["--wait"], as_json=flags["--json"])
 
 
 def _by_typer(argv: Sequence[str]) -> int:

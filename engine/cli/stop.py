@@ -26,12 +26,13 @@ def actor() -> str:
         return "cli"
 
 
-def halt(ledger: str, reason: str, *, wait: bool) -> int:
+def halt(ledger: str, reason: str, *, wait: bool, as_json: bool = False) -> int:
     """Latch first, talk later. Without a name every ledger is latched: who calls for a stop means all of it."""
     entries = find(ledger)
     if ledger and not entries:
         fail(f"there is no ledger {ledger}; known: {', '.join(e.name for e in find()) or 'none'}", Exit.NOT_RUNNING)
     failed: list[str] = []
+    said: list[dict[str, Any]] = []
     for entry in entries:
         try:
             Latch(entry.directory).set(actor(), reason)
@@ -39,31 +40,52 @@ def halt(ledger: str, reason: str, *, wait: bool) -> int:
             failed.append(f"{entry.name}: NOT latched: {error.strerror or error}")
             continue
         what = "halting" if entry.running else "no engine is running; it will start HALTED"
-        print(f"{entry.name}: latched ({what})", flush=True)
+        said.append({"ledger": entry.name, "latched": True, "running": entry.running})
+        if not as_json:
+            print(f"{entry.name}: latched ({what})", flush=True)
+    if failed and not as_json:
+        fail("; ".join(failed))
+    if not entries and not as_json:
+        print("nothing to halt: there is no ledger yet")
+    if wait and not failed:
+        for row, entry in zip(said, entries, strict=True):
+            row |= _wait_until_halted(entry, quiet=as_json)
+    if as_json:
+        print(json.dumps(said))
     if failed:
         fail("; ".join(failed))
-    if not entries:
-        print("nothing to halt: there is no ledger yet")
-    if wait:
-        for entry in entries:
-            _wait_until_halted(entry)
     return Exit.OK
 
 
-def _wait_until_halted(entry: LedgerEntry) -> None:
-    """Until the engine itself says HALTED and no order that adds risk is open; at once where none runs."""
+def _wait_until_halted(entry: LedgerEntry, *, quiet: bool) -> dict[str, Any]:
+    """Until the engine itself says HALTED and no order that adds risk is open; at once where none runs. What it did to each
+    order and position, as its status file says."""
     deadline = time.monotonic() + WAIT_S
     now: dict[str, Any] = {}
     while time.monotonic() < deadline:
         fresh = find(entry.name)
         now = fresh[0].status or {} if fresh else {}
         if not status.is_running(now):
-            return
-        if now.get("state") == "HALTED" and not entries_open(now):
-            print(f"{entry.name}: verified: HALTED, no open entries, {len(now.get('positions', []))} positions")
-            return
+            return {}
+        if now.get("state") == "HALTED" and not entries_open(now) and not _account_stops(now):
+            break
         time.sleep(0.1)
-    fail(f"{entry.name}: latched, but the engine did not confirm within {WAIT_S:.0f} s (state {now.get('state')})")
+    else:
+        fail(f"{entry.name}: latched, but the engine did not confirm within {WAIT_S:.0f} s (state {now.get('state')})")
+    last = now.get("stopped") or {}
+    results = last.get("results", []) if (last.get("verb"), last.get("bot")) == ("HALT", "") else []
+    if not quiet:
+        from engine.core.text import safe_text
+
+        print(f"{entry.name}: verified: HALTED, no open entries, {len(now.get('positions', []))} positions")
+        for identity, symbol, role, end in results:
+            print(f"  {end:<9} {role:<12} {safe_text(symbol, 40):<14} {identity}")
+    names = ("id", "symbol", "role", "outcome")
+    return {"verified": True, "results": [dict(zip(names, one, strict=True)) for one in results]}
+
+
+def _account_stops(now: dict[str, Any]) -> list[Any]:
+    return [stop for stop in now.get("stops", ()) if stop["bot"] == ""]
 
 
 def entries_open(now: dict[str, Any]) -> int:

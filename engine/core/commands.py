@@ -4,13 +4,16 @@ position. Refusals are events too: nobody should wonder what happened.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from engine.core import events as ev
 from engine.core import exits
 from engine.core.consequences import state_changed
 from engine.core.context import Context
 from engine.core.entries import cancel, close_position
 from engine.core.inputs import Command
-from engine.core.types import STRICTNESS, BotStatus, TradingState, Verb
+from engine.core.types import STRICTNESS, BotStatus, TradingState, Verb, entity_id
 
 Events = list[ev.Event]
 
@@ -39,16 +42,16 @@ def on_command(ctx: Context, command: Command) -> Events:
         case Verb.START_BOT | Verb.STOP_BOT:
             return _bot(ctx, command)
         case Verb.CLOSE_POSITION:
-            position = ctx.ledger.positions.get(command.target)
+            position = _named(ctx.ledger.positions, command.target)
             if position is None:
-                return [refused(ctx, command, "there is no such open position")]
+                return [refused(ctx, command, f"there is no one open position {command.target!r}")]
             return close_position(ctx, position, exits.BY_HAND) or [
                 refused(ctx, command, "an order that closes it is under way")
             ]
         case Verb.CANCEL_ORDER:
-            order = ctx.ledger.orders.get(command.target)
+            order = _named(ctx.ledger.orders, command.target)
             if order is None:
-                return [refused(ctx, command, "there is no such open order")]
+                return [refused(ctx, command, f"there is no one open order {command.target!r}")]
             return cancel(ctx, order, f"by {command.actor}") or [refused(ctx, command, "it is being cancelled already")]
     return [refused(ctx, command, f"{command.verb} is not a command for the ledger")]
 
@@ -112,9 +115,21 @@ def bot_status(ctx: Context, bot_id: str, status: BotStatus, reason: str, traceb
     )
 
 
+_T = TypeVar("_T")
+
+
+def _named(found: Mapping[str, _T], target: str) -> _T | None:
+    """The one whose id is, begins or ends with `target` (ids of one moment begin alike); None when there is not one."""
+    if target in found:
+        return found[target]
+    fits = [value for key, value in found.items() if target and (key.startswith(target) or key.endswith(target))]
+    return fits[0] if len(fits) == 1 else None
+
+
 def _bot_id(ctx: Context, command: Command) -> str | None:
     """The bot that a command speaks to, by id or name; "" is the account, None a bot that is not known."""
     target = command.target
     if not target or target in ctx.ledger.bots:
         return target
-    return next((bot.id for bot in ctx.setup.bots if bot.name == target), None)
+    named = entity_id(ctx.ledger.ledger_id, "bot", target)
+    return named if named in ctx.ledger.bots else None

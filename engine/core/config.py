@@ -184,6 +184,13 @@ class BotConfig(Model):
     enabled: bool = True
     """A bot that is not enabled is STOPPED: its positions keep their exits."""
 
+    @property
+    def strategy_text(self) -> str:
+        """What it trades by, in a word or two: the name of its code, or the rules' hash."""
+        if isinstance(self.strategy, PythonStrategy):
+            return f"python {self.strategy.python}"
+        return f"rules {self.strategy.sha256[:12]}"
+
 
 class Portfolio(Model):
     """Money of its own in one currency. What is opened stays: a portfolio that a later config leaves out keeps its money."""

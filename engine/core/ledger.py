@@ -237,15 +237,21 @@ def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
     )
 
 
+#: Why a config stops a bot; only what it has stopped does a later one start again: a person's stop stands.
+_LEFT_OUT, _DISABLED = "not in the config", "not enabled"
+
+
 def _config_activated(ledger: Ledger, e: ev.ConfigActivated) -> None:
     ledger.config_version, ledger.config_sha256 = e.version, e.sha256
-    named = {entity_id(ledger.ledger_id, "bot", bot["name"]) for bot in msgspec.json.decode(e.config)["bots"]}
-    for bot_id in sorted(named - ledger.bots.keys()):
+    bots = msgspec.json.decode(e.config)["bots"]
+    enabled = {entity_id(ledger.ledger_id, "bot", bot["name"]): bot["enabled"] for bot in bots}
+    for bot_id in sorted(enabled.keys() - ledger.bots.keys()):
         ledger.bots[bot_id] = BotBook()
     for bot_id, book in ledger.bots.items():
-        if bot_id not in named:
-            book.status, book.reason = BotStatus.STOPPED, f"not in config {e.version}"
-        elif book.status is BotStatus.STOPPED:
+        if not enabled.get(bot_id, False):
+            if book.status is not BotStatus.ERROR:  # its reason is worth keeping
+                book.status, book.reason = BotStatus.STOPPED, _DISABLED if bot_id in enabled else _LEFT_OUT
+        elif book.status is BotStatus.STOPPED and book.reason in (_LEFT_OUT, _DISABLED):
             book.status, book.reason = BotStatus.WARMING_UP, ""
 
 
