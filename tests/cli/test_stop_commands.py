@@ -186,8 +186,9 @@ def test_an_engine_whose_database_is_gone_says_so_waits_and_can_be_halted(desk: 
     server.ensure()
     assert desk.run("stop", "--ledger", ledger).code == Exit.OK
     assert program.wait() == 0
-    last = _events(desk, ledger)[-1]
-    assert (last["type"], last["payload"]["reason"]) == ("TradingStateChanged", "in the dark")
+    changed, ended = _events(desk, ledger)[-2:]
+    assert (changed["type"], changed["payload"]["reason"]) == ("TradingStateChanged", "in the dark")
+    assert ended["type"] == "StopCompleted"
 
 
 @pytest.fixture
