@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from engine.core import events as ev
-from engine.core.inputs import FillReport, OrderReport
+from engine.core.inputs import OrderReport, VenueReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.types import BotStatus, InvariantError, OrderStatus, TradingState
@@ -42,7 +42,7 @@ class Dispatch:
                 elif event.previous is TradingState.HALTED:
                     self.latch.clear()
 
-    def reports(self) -> Iterator[OrderReport | FillReport]:
+    def reports(self) -> Iterator[VenueReport]:
         while self._refused:
             yield self._refused.popleft()
         yield from self.venue.reports()

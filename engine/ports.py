@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from engine.core.events import Numbered, Recorded
-from engine.core.inputs import Candle, FillReport, OrderReport
+from engine.core.inputs import Candle, Cause, MarketInput, VenueReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 
@@ -61,20 +61,28 @@ class Journal(Protocol):
 
 
 class Venue(Protocol):
-    """Where orders go. Sending never blocks and never raises for an outcome: outcomes arrive as reports."""
+    """Where orders go. Sending never blocks and never raises for an outcome: outcomes arrive as reports (tests/venue)."""
 
     def submit(self, order: Order) -> None: ...
 
     def cancel(self, order: Order) -> None: ...
 
-    def on_candle(self, candle: Candle) -> Iterable[OrderReport | FillReport]:
+    def on_candle(self, candle: Candle) -> Iterable[VenueReport]:
         """Reports that a closed bar causes, lazily: the engine acts on each before the next is made."""
         ...
 
-    def reports(self) -> Iterable[OrderReport | FillReport]:
+    def on_market(self, value: MarketInput, after: Cause) -> Iterable[VenueReport]:
+        """Reports that a quote, book, trade or mark causes, lazily; their causes stand at the place of `after`."""
+        ...
+
+    def reports(self) -> Iterable[VenueReport]:
         """Drain the answers to `submit` and `cancel`."""
         ...
 
     def restore(self, ledger: Ledger) -> None:
         """Become what the ledger says this venue holds; open intents without an answer are answered again."""
+        ...
+
+    def warm(self, value: Candle | MarketInput) -> None:
+        """An input that was decided before a restart: nothing is reported of it."""
         ...

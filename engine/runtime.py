@@ -191,10 +191,13 @@ class Engine:
 
     def _was_decided(self, value: Taken) -> bool:
         """Inputs at or before the ledger's cursor only warm the market (decisions.md 5)."""
-        if self._decided is None or isinstance(value, MARKET_INPUTS):
+        is_market = isinstance(value, MARKET_INPUTS)
+        if self._decided is None or (is_market and self.clock_us is not None):
             return False
         if value.cause.place <= self._decided:
             decide.warm(self.state, value)
+            if not isinstance(value, Tick):
+                self.dispatch.venue.warm(value)
             return True
         self._decided = None
         return False
@@ -226,6 +229,10 @@ class Engine:
                 self._last = value
                 events = decide.on_tick(state, value, self.setup)
             else:
+                for report in self.dispatch.venue.on_market(
+                    value, value.cause if self.clock_us is None else self.place
+                ):
+                    await self._apply(report)
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
                 await self._commit_and_act()

@@ -223,6 +223,8 @@ class Costs(Model):
 
     convention: Literal["realistic", "bar"] = "realistic"
     """How bars fill: as a market would, or by the published rules of tables of cases."""
+    evidence: Literal["bars", "ticks"] = "bars"
+    """What fills orders: closed bars, or quotes, books and trades as they come."""
     maker_bps: Annotated[Num, Field(ge=-100, le=1000)] = Decimal(10)
     """Fee of an order that rested; below zero it is a rebate."""
     taker_bps: Annotated[Num, Field(ge=-100, le=1000)] = Decimal(10)

@@ -1,13 +1,12 @@
-"""The paper venue: a pure fold of ledger and candles, `realistic` convention (design/fills.md, rules 1 to 6 for candles).
+"""The paper venue: a pure fold of ledger and inputs, with the fill model inside (docs/fills.md).
 
-It is told of orders and bars and answers with reports; it draws nothing at random and keeps no clock. A bar is worked in
-two parts. At its open: what was known before it (market orders, stops and limits that the open has gapped over) fills at
-the open. Within it: stops at their price, then limits at theirs, so that a bar which reaches both takes the stop. Orders
-that a fill of the open brings about (protective exits) take part in the rest of the same bar.
+It is told of orders and of the market and answers with reports; it draws nothing at random and keeps no clock. What it may
+reduce or liquidate it reads from the ledger's positions: the caller acts on each report before the next is made.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -15,204 +14,295 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from engine.core.config import Costs
-from engine.core.inputs import PHASE_VENUE, Candle, Cause, FillReport, OrderReport
+from engine.core.inputs import (
+    PHASE_AFTER,
+    PHASE_VENUE,
+    Candle,
+    Cause,
+    FillReport,
+    LiquidationReport,
+    MarketInput,
+    OrderReport,
+    VenueReport,
+)
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.types import QUANTUM, ZERO, Instrument, OrderStatus, OrderType, Side, money
+from engine.core.types import QUANTUM, ZERO, Instrument, OrderStatus, Origin, PositionSide, Side
+from engine.venues.bars import CurrentBars
+from engine.venues.fill_model import End, Fill, Liquidation, Market, Match, Resting, expired
+from engine.venues.filters import RejectCode, refusal, says
+from engine.venues.floor import Floor, Past, groups_of
 
-Report = OrderReport | FillReport
+#: Reports that one order can have before their ordinals would meet the next order's.
+_REPORTS_MAX = 1_000_000
 
 
-class _Resting(msgspec.Struct):
-    """The venue's own record of an order."""
+class _Moment(msgspec.Struct, frozen=True):
+    """When reports are made, and the place of their causes."""
 
-    id: str
-    number: int
-    exchange: str
-    symbol: str
-    side: Side
-    order_type: OrderType
-    quantity: Decimal
-    price: Decimal | None
-    stop_price: Decimal | None
-    reduce_only: bool
-    known_ts: int  # bars that close later see it at their open
-    fills: int = 0
+    ts: int
+    place: Cause
+
+    def cause(self, kind: str, ordinal: int) -> Cause:
+        p = self.place
+        return Cause(p.ts, p.late, p.source, p.symbol, p.phase, kind, ordinal)
 
 
 class PaperVenue:
-    """Implements `engine.ports.Venue` for spot: holdings by (bot's position is the ledger's affair; here by symbol)."""
+    """Implements `engine.ports.Venue`. Without any instruments (a short-lived writer) it takes orders unseen and fills none."""
 
     def __init__(self, instruments: Iterable[Instrument], costs: Costs) -> None:
         self.instruments = {(i.exchange, i.symbol): i for i in instruments}
         self.costs = costs
-        self._orders: dict[str, _Resting] = {}
-        self._by_symbol: dict[tuple[str, str], list[_Resting]] = {}
-        self._held: dict[tuple[str, str], Decimal] = {}
-        self._answers: deque[Report] = deque()
+        self._ledger: Ledger | None = None
+        self._floor = Floor(self.instruments, costs, None, None)
+        self._past: Past | None = None
+        self._answers: deque[VenueReport] = deque()
+        self._current = CurrentBars() if costs.convention == "bar" else None
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
     def submit(self, order: Order) -> None:
-        """Take an order; the answer comes through `reports`."""
-        self._rest(order)
-        self._answers.append(self._report(order, order.cause, OrderStatus.ACCEPTED, "accepted"))
+        """Take an order; the answer comes through `reports`. The same order twice is one order."""
+        if order.id in self._floor.orders or order.exchange_order_id:
+            self._answers.append(_answer(order, OrderStatus.ACCEPTED, "accepted"))
+        else:
+            self._take(order)
 
     def cancel(self, order: Order) -> None:
-        """Cancel what is left of an order. One that is gone already needs no answer: its end was reported."""
-        if order.cancel_cause is None or not self._remove(order.id):
+        """Cancel what is left of an order. One that has ended needs no answer: its end was reported."""
+        if order.cancel_cause is None:
             return
-        self._answers.append(self._report(order, order.cancel_cause, OrderStatus.CANCELED, "canceled", order.reason))
+        resting = self._floor.orders.get(order.id)
+        if resting is not None:
+            if self._floor.cancel(resting):
+                self._answers.append(_answer(order, OrderStatus.CANCELED, "canceled", order.reason))
+        elif not order.exchange_order_id:
+            reason = says(RejectCode.ORDER_UNKNOWN, "no such order to cancel")
+            self._answers.append(_answer(order, OrderStatus.REJECTED, "unknown", reason))
 
-    def reports(self) -> Iterator[Report]:
-        while self._answers:
-            yield self._answers.popleft()
+    def reports(self) -> Iterable[VenueReport]:
+        """Drain the answers; with convention `bar`, try what is due in the current bar."""
+        if self._answers or (self._current is not None and self._current.due):
+            return self._drain()
+        return ()
+
+    def _drain(self) -> Iterator[VenueReport]:
+        current = self._current
+        while self._answers or (current is not None and current.due):
+            if self._answers:
+                yield self._answers.popleft()
+            elif current is not None:
+                yield from self._tried(current, current.due.popleft())
+
+    def _tried(self, current: CurrentBars, order_id: str) -> Iterator[VenueReport]:
+        """Convention `bar`: trade in the current bar, or rest."""
+        resting = self._floor.orders.get(order_id)
+        if resting is None:
+            return
+        order = resting.order
+        traded = current.trade(order.exchange, order.symbol, order.price)
+        if traded is not None:
+            candle, price = traded
+            place = Cause(candle.ts, 0, candle.exchange, candle.symbol, PHASE_AFTER, "", 0)
+            fill = Fill(resting, resting.leaves, price, order.price is not None, candle.ts)
+            yield from self._made(self._floor.market(order), [fill], _Moment(candle.ts, place))
+
+    def _take(self, order: Order) -> None:
+        """Refuse an order, or let it rest and say so."""
+        reason = self._refusal(order)
+        if reason:
+            self._answers.append(_answer(order, OrderStatus.REJECTED, "rejected", reason))
+            return
+        self._floor.rest(order, order.remaining, len(order.trade_ids))
+        self._answers.append(_answer(order, OrderStatus.ACCEPTED, "accepted"))
+        if self._current is not None:
+            self._current.due.appendleft(order.id)
+
+    def _refusal(self, order: Order) -> str:
+        if not self.instruments:
+            return ""
+        instrument = self.instruments.get((order.exchange, order.symbol))
+        if instrument is None:
+            return says(RejectCode.SYMBOL_UNKNOWN, f"{order.exchange} does not trade {order.symbol}")
+        held = self._held(order) if order.reduce_only else None
+        return refusal(order, instrument, held, self._floor.market(order).last)
+
+    # -- the ledger ----------------------------------------------------------------------------------------------------
 
     def restore(self, ledger: Ledger) -> None:
         """Become what the ledger says is here. Intents that have no answer yet are answered in the order of their sending."""
-        self._orders.clear()
-        self._by_symbol.clear()
-        self._held.clear()
+        self._ledger = ledger
+        self._floor = Floor(self.instruments, self.costs, ledger, ledger.seed)
+        self._past = None
         self._answers.clear()
-        for position in ledger.positions.values():
-            key = (position.exchange, position.symbol)
-            self._held[key] = self._held.get(key, ZERO) + position.quantity
+        groups: dict[str, list[Order]] = {}
+        for group, order in groups_of(ledger):
+            groups.setdefault(group, []).append(order)
         unanswered: list[tuple[int, Order, bool]] = []
-        for order in ledger.orders.values():
-            self._rest(order)
+        for order in ledger.open_orders():
             if order.status is OrderStatus.SUBMITTED:
                 unanswered.append((order.number, order, False))
+            elif order.origin is not Origin.LIQUIDATION:
+                resting = self._floor.rest(order, order.remaining, len(order.trade_ids))
+                for other in groups.get(order.oco_group, ()):
+                    if other is not order and other.filled_ts > order.submitted_ts:
+                        resting.leaves -= other.filled_quantity
+                        resting.dropped += other.filled_quantity
             if order.cancel_requested:
                 unanswered.append((order.cancel_number, order, True))
         for _, order, is_cancel in sorted(unanswered, key=lambda item: item[0]):
             if is_cancel:
                 self.cancel(order)
             else:
-                self._answers.append(self._report(order, order.cause, OrderStatus.ACCEPTED, "accepted"))
+                self._take(order)
 
-    def _rest(self, order: Order) -> None:
-        resting = _Resting(
-            id=order.id,
-            number=order.number,
-            exchange=order.exchange,
-            symbol=order.symbol,
-            side=order.side,
-            order_type=order.order_type,
-            quantity=order.remaining,
-            price=order.price,
-            stop_price=order.stop_price,
-            reduce_only=order.reduce_only,
-            known_ts=order.cause.ts,
-            fills=len(order.trade_ids),
+    def warm(self, value: Candle | MarketInput) -> None:
+        """An input from before the restart: what the ledger does not tell (queues, triggers, extremes) is learnt again."""
+        if self._ledger is None or self._current is not None:
+            return
+        if self._past is None:
+            self._past = Past(Floor(self.instruments, self.costs, None, self._ledger.seed), self._ledger)
+        self._past.see(value)
+
+    def _end_of_past(self, past: Past) -> None:
+        past.hand_over(self._floor)
+        self._past = None
+
+    def _held(self, order: Order) -> Decimal | None:
+        """What an order could reduce; None: no ledger to ask."""
+        ledger = self._ledger
+        if ledger is None:
+            return None
+        position = ledger.positions.get(order.position_id) or ledger.open_position(
+            order.bot_id, order.exchange, order.symbol, order.position_side
         )
-        self._orders[order.id] = resting
-        self._by_symbol.setdefault((order.exchange, order.symbol), []).append(resting)
+        if position is None or (position.side is PositionSide.LONG) != (order.side is Side.SELL):
+            return ZERO
+        return max(position.quantity, ZERO)
 
-    def _remove(self, order_id: str) -> bool:
-        resting = self._orders.pop(order_id, None)
-        if resting is not None:
-            self._by_symbol[(resting.exchange, resting.symbol)].remove(resting)
-        return resting is not None
+    # -- the market ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _report(order: Order, cause: Cause, status: OrderStatus, kind: str, reason: str = "") -> OrderReport:
-        ordinal = order.cancel_number if kind == "canceled" else order.number
-        return OrderReport(
-            ts=cause.ts,
-            cause=cause.answered(kind, ordinal),
+    def on_candle(self, candle: Candle) -> Iterable[VenueReport]:
+        """Reports of one bar, one at a time: the caller acts on each before the next is worked out."""
+        if self._past is not None:
+            self._end_of_past(self._past)
+        if self._current is not None:
+            market = self._floor.markets.get((candle.exchange, candle.symbol))
+            self._current.begin(candle, [r.order.id for r in market.orders] if market else [])
+            return ()
+        work = self._floor.on_candle(candle)
+        if work is None:
+            return ()
+        place = Cause(candle.ts, 0, candle.exchange, candle.symbol, PHASE_VENUE, "", 0)
+        return self._made(*work, _Moment(candle.ts, place))
+
+    def on_market(self, value: MarketInput, after: Cause) -> Iterable[VenueReport]:
+        """Reports of a quote, book, trade or mark, one at a time; their causes stand at the place of `after`."""
+        if self._past is not None:
+            self._end_of_past(self._past)
+        work = self._floor.on_market(value)
+        return () if work is None else self._made(*work, _Moment(value.ts, after.answered("", 0)))
+
+    # -- reports -------------------------------------------------------------------------------------------------------
+
+    def _made(self, market: Market, matches: Iterable[Match], at: _Moment) -> Iterator[VenueReport]:
+        for match in matches:
+            if isinstance(match, Fill):
+                yield from self._filled(market, match, at)
+            elif isinstance(match, End):
+                yield self._ended(match, at)
+            else:
+                yield from self._liquidated(market, match, at)
+
+    def _filled(self, market: Market, fill: Fill, at: _Moment) -> Iterator[VenueReport]:
+        """An execution, trimmed to what a reduce-only order can reduce, and what it means for the orders of its group."""
+        resting, order = fill.resting, fill.resting.order
+        held = self._held(order) if order.reduce_only else None
+        if held is not None and held < fill.quantity:
+            if held <= ZERO:
+                yield self._ended(expired(resting, RejectCode.REDUCE_ONLY, "nothing left to reduce"), at)
+                return
+            fill = Fill(resting, held, fill.price, fill.maker, fill.executed_ts, fill.kind)
+        resting.leaves -= fill.quantity
+        fee, currency = self._floor.prices.fee(market.instrument, order.side, fill)
+        resting.reports += 1
+        if resting.leaves <= ZERO:
+            self._floor.remove(resting)
+        yield FillReport(
+            ts=at.ts,
+            cause=at.cause(fill.kind, order.number * _REPORTS_MAX + resting.reports - 1),
             order_id=order.id,
-            status=status,
-            reason=reason,
+            trade_id=f"{order.id}-{resting.reports}",
+            executed_ts=fill.executed_ts,
+            quantity=fill.quantity,
+            price=fill.price,
+            fee=fee,
+            fee_currency=currency,
+            liquidity="MAKER" if fill.maker else "TAKER",
+        )
+        if held == fill.quantity and not resting.gone:
+            yield self._ended(expired(resting, RejectCode.REDUCE_ONLY, "nothing left to reduce"), at)
+        if order.oco_group:
+            yield from self._grouped(market, resting, fill.quantity, at)
+
+    def _grouped(self, market: Market, filled: Resting, quantity: Decimal, at: _Moment) -> Iterator[VenueReport]:
+        """What one order of a group has filled, the others lose; who has nothing left is cancelled."""
+        words = says(RejectCode.OCO, "another order of its group has filled")
+        if filled.gone and filled.dropped:
+            yield self._ended(End(filled, OrderStatus.CANCELED, words, "canceled"), at)
+        for other in list(market.orders):
+            if other.order.oco_group == filled.order.oco_group and other is not filled and not other.gone:
+                other.leaves -= quantity
+                other.dropped += quantity
+                if other.leaves <= ZERO:
+                    yield self._ended(End(other, OrderStatus.CANCELED, words, "canceled"), at)
+
+    def _ended(self, end: End, at: _Moment) -> OrderReport:
+        order = end.resting.order
+        if not end.resting.gone:
+            self._floor.remove(end.resting)
+        ordinal = order.number * _REPORTS_MAX + end.resting.reports
+        return OrderReport(
+            ts=at.ts,
+            cause=at.cause(end.kind, ordinal),
+            order_id=order.id,
+            status=end.status,
+            reason=end.reason,
             exchange_order_id=f"paper-{order.number}",
         )
 
-    # -- bars ---------------------------------------------------------------------------------------------------------
-
-    def on_candle(self, candle: Candle) -> Iterator[Report]:
-        """Fills of one bar, one at a time: the caller acts on each before the next is worked out."""
-        key = (candle.exchange, candle.symbol)
-        if not self._by_symbol.get(key):
-            return
-        opening = money(candle.open)
-        for resting in self._live(key, before=candle.ts):
-            price = self._at_open(resting, opening)
-            if price is not None:
-                yield self._execute(resting, candle, price, candle.open_ts)
-        low, high = money(candle.low), money(candle.high)
-        for stop in (True, False):
-            for resting in self._live(key):
-                price = self._within(resting, low, high, stop)
-                if price is not None:
-                    yield self._execute(resting, candle, price, candle.ts)
-
-    def _live(self, key: tuple[str, str], before: int | None = None) -> Iterator[_Resting]:
-        """Orders of a symbol in the order of sending; one that a fill in between has cancelled is passed over."""
-        for resting in sorted(self._by_symbol.get(key, ()), key=lambda r: r.number):
-            if resting.id in self._orders and (before is None or resting.known_ts < before):
-                yield resting
-
-    def _at_open(self, resting: _Resting, opening: Decimal) -> Decimal | None:
-        if resting.order_type is OrderType.MARKET:
-            return self._slipped(resting, opening)
-        if resting.stop_price is not None:
-            hit = opening <= resting.stop_price if resting.side is Side.SELL else opening >= resting.stop_price
-            return self._slipped(resting, opening) if hit else None
-        if resting.price is None:
-            return None
-        better = opening >= resting.price if resting.side is Side.SELL else opening <= resting.price
-        return opening if better else None
-
-    def _within(self, resting: _Resting, low: Decimal, high: Decimal, stop: bool) -> Decimal | None:
-        if stop:
-            if resting.stop_price is None:
-                return None
-            hit = low <= resting.stop_price if resting.side is Side.SELL else high >= resting.stop_price
-            return self._slipped(resting, resting.stop_price) if hit else None
-        if resting.price is None or resting.stop_price is not None:
-            return None
-        through = high >= resting.price if resting.side is Side.SELL else low <= resting.price
-        return resting.price if through else None
-
-    def _slipped(self, resting: _Resting, price: Decimal) -> Decimal:
-        """A taker's price: worse by the slippage, rounded to the tick against the taker.
-
-        Where the tick is only the stated default, the recording knows better where trades happen: no rounding.
-        """
-        share = self.costs.slippage_bps / 10_000
-        instrument = self.instruments[(resting.exchange, resting.symbol)]
-        if instrument.source == "default":
-            return (price * (1 + share if resting.side is Side.BUY else 1 - share)).quantize(QUANTUM)
-        if resting.side is Side.BUY:
-            return instrument.price_up(price * (1 + share))
-        return max(instrument.price_down(price * (1 - share)), instrument.tick_size)
-
-    def _execute(self, resting: _Resting, candle: Candle, price: Decimal, executed_ts: int) -> Report:
-        key = (resting.exchange, resting.symbol)
-        held = self._held.get(key, ZERO)
-        ordinal = resting.number * 1000 + resting.fills
-        cause = Cause(candle.ts, 0, candle.exchange, candle.symbol, PHASE_VENUE, "fill", ordinal)
-        self._remove(resting.id)
-        if resting.reduce_only and resting.quantity > held:
-            return OrderReport(
-                ts=candle.ts,
-                cause=cause,
-                order_id=resting.id,
-                status=OrderStatus.EXPIRED,
-                reason="reduce-only: nothing left to reduce",
-            )
-        maker = resting.order_type is OrderType.LIMIT and executed_ts != candle.open_ts
-        rate = (self.costs.maker_bps if maker else self.costs.taker_bps) / 10_000
-        fee = (resting.quantity * price * rate).quantize(QUANTUM, ROUND_HALF_EVEN)
-        self._held[key] = held + (resting.quantity if resting.side is Side.BUY else -resting.quantity)
-        return FillReport(
-            ts=candle.ts,
-            cause=cause,
-            order_id=resting.id,
-            trade_id=f"{resting.id}-{resting.fills + 1}",
-            executed_ts=executed_ts,
-            quantity=resting.quantity,
-            price=price,
+    def _liquidated(self, market: Market, taken: Liquidation, at: _Moment) -> Iterator[VenueReport]:
+        """The position goes at its price, with the clearance fee; its reduce-only orders go with it."""
+        position, quantity = taken.position, taken.position.quantity
+        notional = quantity * market.instrument.contract_size * taken.price
+        fee = (notional * self._floor.prices.liquidation_rate).quantize(QUANTUM, ROUND_HALF_EVEN)
+        ordinal = int.from_bytes(hashlib.sha256(position.id.encode()).digest()[:6])
+        yield LiquidationReport(
+            ts=at.ts,
+            cause=at.cause("liquidation", ordinal),
+            position_id=position.id,
+            trade_id=f"liquidation-{position.id}-{at.ts}",
+            quantity=quantity,
+            price=taken.price,
             fee=fee,
-            fee_currency=self.instruments[key].quote,
-            liquidity="MAKER" if maker else "TAKER",
+            fee_currency=market.instrument.quote,
         )
+        words = says(RejectCode.LIQUIDATION, "the position was liquidated")
+        for resting in list(market.orders):
+            if resting.order.reduce_only and resting.order.position_id == position.id and not resting.gone:
+                yield self._ended(End(resting, OrderStatus.CANCELED, words, "canceled"), at)
+
+
+def _answer(order: Order, status: OrderStatus, kind: str, reason: str = "") -> OrderReport:
+    """The answer to a command, at the place of the command."""
+    is_cancel = kind in ("canceled", "unknown")
+    cause = order.cancel_cause if is_cancel and order.cancel_cause is not None else order.cause
+    return OrderReport(
+        ts=cause.ts,
+        cause=cause.answered(kind, order.cancel_number if is_cancel else order.number),
+        order_id=order.id,
+        status=status,
+        reason=reason,
+        exchange_order_id=f"paper-{order.number}",
+    )

@@ -1,0 +1,207 @@
+"""Bars are all that is known: convention `realistic` (docs/fills.md, "Bars").
+
+A bar is worked in two parts. At its open, what was sent before it: liquidations that the open has gapped over, market
+orders, stops, limits. Within it: stops before limits, so that a bar which reaches both takes the stop. Orders that a fill
+of the open brings about (protective exits) take part in the rest of the same bar; stops that a later fill brings about do,
+too, but limits do not: whether the bar reached them afterwards cannot be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from engine.core.inputs import PHASE_VENUE, Candle
+from engine.core.ledger import Ledger
+from engine.core.positions import Position
+from engine.core.types import ZERO, OrderType, PositionSide, Side, TimeInForce, money
+from engine.venues.book import better, within
+from engine.venues.fill_model import (
+    Fill,
+    Liquidation,
+    Market,
+    Match,
+    Prices,
+    Resting,
+    crossing,
+    expired,
+    follow,
+    is_liquidated,
+    reached,
+    stop_level,
+)
+from engine.venues.filters import RejectCode
+
+
+class Matcher:
+    """One bar being worked: the caller acts on each match before the next is made, so orders come and go meanwhile."""
+
+    def __init__(self, market: Market, candle: Candle, prices: Prices, ledger: Ledger | None) -> None:
+        self.market = market
+        self.candle = candle
+        self.prices = prices
+        self.ledger = ledger
+        self.open, self.low, self.high = money(candle.open), money(candle.low), money(candle.high)
+        self.volume = money(candle.volume) / market.instrument.contract_size
+        share = prices.participation
+        #: What resting limits may still fill of this bar; None: all that they want.
+        self.budget = None if share is None else market.instrument.quantity_down(self.volume * share)
+
+    def matches(self) -> Iterator[Match]:
+        yield from self._opening()
+        yield from self._liquidations(self.low, self.high, stops_first=True)
+        yield from self._stops()
+        yield from self._liquidations(self.low, self.high, stops_first=False)
+        for resting in [r for r in self.market.orders if r.is_limit and self._takes_part(r)]:
+            yield from self._touched(resting)
+            yield from self._stops()
+        for resting in self.market.orders:
+            if self._from_before(resting) and not self._looks_at_mark(resting):
+                follow(resting, self.high if resting.order.side is Side.SELL else self.low)
+
+    # -- who takes part ------------------------------------------------------------------------------------------------
+
+    def _from_before(self, resting: Resting) -> bool:
+        """Was it at the venue when the bar opened? Less latency than a bar makes no difference."""
+        return resting.order.submitted_ts <= self.candle.open_ts and resting.active_ts < self.candle.ts
+
+    def _takes_part(self, resting: Resting) -> bool:
+        """Does it act within the bar? One fill a bar: what is left waits for the next one."""
+        if resting.gone or resting.order.filled_ts == self.candle.ts or resting.triggered_ts == self.candle.ts:
+            return False
+        if self._from_before(resting):
+            return True
+        cause, candle = resting.order.cause, self.candle
+        born_here = (
+            cause.phase == PHASE_VENUE
+            and cause.ts == candle.ts
+            and cause.symbol == candle.symbol
+            and cause.source == candle.exchange
+            and resting.active_ts - resting.order.submitted_ts < candle.timeframe_us
+        )
+        return born_here and (resting.order.order_type is not OrderType.LIMIT or cause.kind == "open")
+
+    def _looks_at_mark(self, resting: Resting) -> bool:
+        return resting.order.trigger == "mark" and self.market.mark is not None
+
+    # -- the open ------------------------------------------------------------------------------------------------------
+
+    def _opening(self) -> Iterator[Match]:
+        yield from self._liquidations(self.open, self.open, stops_first=False)
+        present = [
+            r for r in self.market.orders if self._from_before(r) and r.order.filled_ts != self.candle.ts
+        ]  # in the order of sending; what takes goes first, then stops, then limits
+        for resting in [r for r in present if r.is_taker]:
+            if not resting.gone:
+                yield self._take(resting, self.open, self.candle.open_ts, "open")
+        for resting in [r for r in present if r.is_stop]:
+            if resting.gone or self._looks_at_mark(resting):
+                continue
+            if reached(resting, self.open):
+                yield from self._trigger(resting, self.open, self.candle.open_ts, "open")
+            else:
+                follow(resting, self.open)
+        for resting in [r for r in present if r.is_limit and r.triggered_ts != self.candle.ts]:
+            if not resting.gone:
+                yield from self._at_open(resting)
+
+    def _at_open(self, resting: Resting) -> Iterator[Match]:
+        order, opening = resting.order, self.open
+        price = order.price or ZERO
+        if not self._has_rested(resting):
+            yield from self._arrive(resting, opening, self.candle.open_ts, "open")
+        elif within(order.side, opening, price) and (self.budget is None or opening != price):
+            yield from self._make(resting, opening, self.candle.open_ts, "open")
+
+    def _has_rested(self, resting: Resting) -> bool:
+        """Was it displayed before this open? What was sent at the last close arrives with it, and takes."""
+        order = resting.order
+        if resting.at_once:
+            return False
+        if resting.triggered_ts:
+            return resting.arrived
+        return order.submitted_ts < self.candle.open_ts or order.cause.phase == PHASE_VENUE
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _stops(self) -> Iterator[Match]:
+        """Stops that the bar reaches, also those that come up meanwhile."""
+        while True:
+            resting = next((r for r in self.market.orders if r.is_stop and self._is_hit(r)), None)
+            if resting is None:
+                return
+            yield from self._trigger(resting, stop_level(resting) or ZERO, self.candle.ts, "fill")
+
+    def _is_hit(self, resting: Resting) -> bool:
+        price = self.low if resting.order.side is Side.SELL else self.high
+        return not self._looks_at_mark(resting) and reached(resting, price) and self._takes_part(resting)
+
+    def _touched(self, resting: Resting) -> Iterator[Match]:
+        """A bar fills a limit that it touches; with a cap on participation, one that it trades through."""
+        order = resting.order
+        price = order.price or ZERO
+        best = self.low if order.side is Side.BUY else self.high
+        if within(order.side, best, price) and (self.budget is None or best != price) and self._takes_part(resting):
+            yield from self._make(resting, price, self.candle.ts, "fill")
+
+    # -- executions ----------------------------------------------------------------------------------------------------
+
+    def _price(self, resting: Resting, reference: Decimal) -> Decimal:
+        instrument, side = self.market.instrument, resting.order.side
+        return self.prices.taken(instrument, side, reference, resting.leaves, self.volume)
+
+    def _take(self, resting: Resting, reference: Decimal, executed_ts: int, kind: str) -> Match:
+        return Fill(resting, resting.leaves, self._price(resting, reference), False, executed_ts, kind)
+
+    def _make(self, resting: Resting, price: Decimal, executed_ts: int, kind: str) -> Iterator[Match]:
+        quantity = resting.leaves
+        if self.budget is not None:
+            quantity = min(quantity, self.budget)
+            self.budget -= quantity
+        if quantity > ZERO:
+            yield Fill(resting, quantity, price, True, executed_ts, kind)
+
+    def _trigger(self, resting: Resting, reference: Decimal, executed_ts: int, kind: str) -> Iterator[Match]:
+        resting.triggered_ts = self.candle.ts
+        self.market.stale = True
+        if resting.order.price is None:
+            yield self._take(resting, reference, executed_ts, kind)
+        else:
+            yield from self._arrive(resting, reference, executed_ts, kind)
+
+    def _arrive(self, resting: Resting, reference: Decimal, executed_ts: int, kind: str) -> Iterator[Match]:
+        """A limit meets the market: it takes, ends, or rests."""
+        order, price = resting.order, resting.order.price or ZERO
+        resting.arrived = True
+        if order.time_in_force is TimeInForce.GTX:
+            if self.prices.crosses(order.side, price, reference):
+                yield crossing(resting)
+        elif within(order.side, self._price(resting, reference), price):
+            yield self._take(resting, reference, executed_ts, kind)
+        elif order.time_in_force is TimeInForce.IOC:
+            yield expired(resting, RejectCode.IOC_UNFILLED, "nothing at its limit when it arrived")
+        elif order.time_in_force is TimeInForce.FOK:
+            yield expired(resting, RejectCode.FOK_UNFILLED, "not all of it at its limit when it arrived")
+
+    # -- liquidations --------------------------------------------------------------------------------------------------
+
+    def _liquidations(self, low: Decimal, high: Decimal, *, stops_first: bool) -> Iterator[Match]:
+        """Positions that the prices liquidate, unless a mark price decides that. With `stops_first`, those whose stop lies
+        nearer are left to it."""
+        if self.market.mark is not None:
+            return
+        for position in self.market.positions(self.ledger):
+            long = position.side is PositionSide.LONG
+            if is_liquidated(position, low if long else high) and not (stops_first and self._stop_is_nearer(position)):
+                worst = min if long else max
+                yield Liquidation(position, worst(position.liquidation_price or ZERO, self.open))
+
+    def _stop_is_nearer(self, position: Position) -> bool:
+        level = position.liquidation_price or ZERO
+        side = Side.BUY if position.side is PositionSide.LONG else Side.SELL
+        for resting in self.market.orders:
+            if resting.is_stop and resting.order.position_id == position.id and self._is_hit(resting):
+                stop = stop_level(resting)
+                if stop is not None and better(side, stop, level):
+                    return True
+        return False

@@ -1,0 +1,282 @@
+"""The fill model's records and pure rules (docs/fills.md): what rests, what it costs to take, when a stop is reached.
+
+Two matchers work on these records and yield what happens, one thing at a time: `candles` (only bars are known) and `ticks`
+(quotes, books and trades). The paper venue makes reports of it. No clock, no I/O, no float in money, nothing random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
+from math import inf, nextafter
+
+import msgspec
+
+from engine.core.config import Costs
+from engine.core.inputs import Mark
+from engine.core.ledger import Ledger
+from engine.core.orders import Order
+from engine.core.positions import Position
+from engine.core.types import (
+    ONE,
+    QUANTUM,
+    ZERO,
+    Instrument,
+    InstrumentKind,
+    OrderStatus,
+    OrderType,
+    PositionSide,
+    Side,
+    TimeInForce,
+)
+from engine.venues.book import Depth, better, within
+from engine.venues.filters import STOPS, RejectCode, says
+
+#: Market orders and what became of triggered stops: they take whatever the price.
+_TAKERS = frozenset({OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TRAILING_STOP})
+_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+class Resting(msgspec.Struct):
+    """An order at the venue. Facts that never change are the order's; the rest is what the venue alone knows of it."""
+
+    order: Order
+    leaves: Decimal
+    active_ts: int  # its command acts from here on
+    reports: int = 0  # made of it so far: the number of the next
+    dropped: Decimal = ZERO  # of its quantity, because another order of its group has filled
+    gone: bool = False
+    arrived: bool = False  # ticks: it has acted; bars: a triggered limit has rested
+    triggered_ts: int = 0  # of a stop; 0 = not yet
+    extreme: Decimal | None = None  # of a trailing stop: the best price since its activation
+    queue: Decimal | None = None  # ahead of it at its price; None: cannot be seen
+    cancel_ts: int = 0  # a cancel is on its way and acts then
+
+    @property
+    def is_stop(self) -> bool:
+        """Still waiting for its trigger."""
+        return self.order.order_type in STOPS and not self.triggered_ts
+
+    @property
+    def is_taker(self) -> bool:
+        """Takes whatever the price, as soon as it can."""
+        return self.order.order_type in _TAKERS and not self.is_stop
+
+    @property
+    def is_limit(self) -> bool:
+        return self.order.price is not None and not self.is_stop
+
+    @property
+    def at_once(self) -> bool:
+        """Must fill when it arrives, or never."""
+        return self.order.time_in_force in _AT_ONCE
+
+
+class Market:
+    """One symbol at the venue: its orders in the order of sending, and what was last heard of it."""
+
+    def __init__(self, exchange: str, symbol: str, instrument: Instrument | None) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self.instrument = instrument or Instrument(exchange=exchange, symbol=symbol, base="", quote="")
+        self.linear = self.instrument.kind is InstrumentKind.LINEAR
+        self.orders: list[Resting] = []
+        self.depth = Depth(self.instrument.contract_size)
+        self.last: Decimal | None = None
+        self.has_trades = False
+        self.mark: Decimal | None = None
+        self.stale = True
+        self.low_watch = inf
+        self.high_watch = -inf
+
+    def add(self, resting: Resting) -> None:
+        self.orders.append(resting)
+        self.stale = True
+
+    def remove(self, resting: Resting) -> None:
+        resting.gone = True
+        self.orders.remove(resting)
+        self.stale = True
+
+    def positions(self, ledger: Ledger | None) -> list[Position]:
+        """Open positions here that can be liquidated, oldest first."""
+        if not self.linear or ledger is None or not ledger.positions:
+            return []
+        return [
+            p
+            for p in ledger.open_positions()
+            if p.liquidation_price is not None and p.symbol == self.symbol and p.exchange == self.exchange
+        ]
+
+    def watch(self) -> None:
+        """Work out the prices that a bar must stay between, as floats, for nothing here to be touched.
+
+        A float only rules out: it stands a unit in the last place further in than the nearest double of the Decimal, so that
+        the recorded decimal of a float beyond it is beyond the price. Anything nearer is decided in Decimal.
+        """
+        self.stale = False
+        low, high = -inf, inf
+        for resting in self.orders:
+            order = resting.order
+            price = order.stop_price if resting.is_stop else order.price
+            if price is None or resting.at_once:  # a taker, a trailing stop: every bar concerns them
+                low, high = inf, -inf
+                break
+            if (order.side is Side.BUY) == resting.is_stop:
+                high = min(high, nextafter(float(price), -inf))
+            else:
+                low = max(low, nextafter(float(price), inf))
+        self.low_watch, self.high_watch = low, high
+
+
+# -- what the matchers yield -------------------------------------------------------------------------------------------
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """An execution. `kind` tells fills at a bar's open ("open") from others ("fill"): later orders of the bar depend on it."""
+
+    resting: Resting
+    quantity: Decimal
+    price: Decimal
+    maker: bool
+    executed_ts: int
+    kind: str = "fill"
+
+
+class End(msgspec.Struct, frozen=True):
+    """What is left of an order ends; `kind` is that of the report's cause."""
+
+    resting: Resting
+    status: OrderStatus
+    reason: str
+    kind: str = "ended"
+
+
+class Liquidation(msgspec.Struct, frozen=True):
+    """The venue takes a position away."""
+
+    position: Position
+    price: Decimal
+
+
+Match = Fill | End | Liquidation
+
+
+def expired(resting: Resting, code: RejectCode, words: str) -> End:
+    return End(resting, OrderStatus.EXPIRED, says(code, words))
+
+
+def crossing(resting: Resting) -> End:
+    return End(resting, OrderStatus.REJECTED, says(RejectCode.POST_ONLY, "it would have taken"))
+
+
+# -- prices ------------------------------------------------------------------------------------------------------------
+
+
+class Prices:
+    """Costs as fractions, worked out once, and the price that a taker pays where no depth is known."""
+
+    def __init__(self, costs: Costs) -> None:
+        self.maker_rate = costs.maker_bps / 10_000
+        self.taker_rate = costs.taker_bps / 10_000
+        self.liquidation_rate = (costs.taker_bps + costs.liquidation_bps) / 10_000
+        self.half_spread = costs.half_spread_bps / 10_000
+        self.slip = self.half_spread + costs.slippage_bps / 10_000
+        self.impact = costs.impact_bps / 10_000
+        self.participation = None if costs.participation_pct is None else costs.participation_pct / 100
+        self.depth_ticks = costs.depth_ticks
+
+    def taken(
+        self, instrument: Instrument, side: Side, reference: Decimal, quantity: Decimal, volume: Decimal | None
+    ) -> Decimal:
+        """Reference x (1 +/- (half spread + slippage + impact x sqrt(quantity / volume))), rounded to the tick against the taker.
+
+        An order larger than the volume (or where there was none) counts as large as it. Where the tick is only the stated
+        default, the recording knows better where trades happen: no rounding.
+        """
+        share = self.slip
+        if self.impact and volume is not None:
+            share += self.impact * (quantity / volume).sqrt() if quantity < volume else self.impact
+        if instrument.source == "default" or instrument.tick_size == ZERO:
+            if share == ZERO:
+                return reference
+            return (reference * (1 + share if side is Side.BUY else 1 - share)).quantize(QUANTUM, ROUND_HALF_EVEN)
+        if side is Side.BUY:
+            return instrument.price_up(reference * (1 + share))
+        return max(instrument.price_down(reference * (1 - share)), instrument.tick_size)
+
+    def crosses(self, side: Side, price: Decimal, reference: Decimal) -> bool:
+        """Would a limit take, where bid and ask stand half a spread around `reference`?"""
+        return within(side, reference * (1 + self.half_spread if side is Side.BUY else 1 - self.half_spread), price)
+
+    def fee(self, instrument: Instrument, side: Side, fill: Fill) -> tuple[Decimal, str]:
+        """(fee, currency) of an execution; a rebate is below zero."""
+        rate = self.maker_rate if fill.maker else self.taker_rate
+        if instrument.fee_in_base and side is Side.BUY and instrument.kind is InstrumentKind.SPOT:
+            return (fill.quantity * rate).quantize(QUANTUM, ROUND_HALF_EVEN), instrument.base
+        fee = fill.quantity * fill.price * rate
+        if instrument.contract_size != ONE:
+            fee *= instrument.contract_size
+        return fee.quantize(QUANTUM, ROUND_HALF_EVEN), instrument.quote
+
+
+def delay_us(costs: Costs, seed: int | None, order_id: str, n: int) -> int:
+    """Latency of the n-th command of an order (0 its sending, 1 its cancel): the same whatever else happens (decisions.md 2)."""
+    delay = costs.latency_ms * 1000
+    if costs.jitter_ms:
+        digest = hashlib.sha256(f"{seed}|{order_id}|{n}".encode()).digest()
+        delay += int.from_bytes(digest[:8]) % (costs.jitter_ms * 1000 + 1)
+    return delay
+
+
+# -- stops and liquidations --------------------------------------------------------------------------------------------
+
+
+def stop_level(resting: Resting) -> Decimal | None:
+    """The price that triggers a stop; None: a trailing stop that is not active yet."""
+    order = resting.order
+    if order.order_type is not OrderType.TRAILING_STOP:
+        return order.stop_price
+    if resting.extreme is None or order.callback_rate is None:
+        return None
+    share = order.callback_rate / 100
+    return resting.extreme * (1 - share if order.side is Side.SELL else 1 + share)
+
+
+def reached(resting: Resting, price: Decimal) -> bool:
+    """Does `price` trigger this stop? Touching counts."""
+    level = stop_level(resting)
+    return level is not None and within(resting.order.side, level, price)
+
+
+def follow(resting: Resting, price: Decimal) -> None:
+    """Let a trailing stop see a price: it activates there, or moves its extreme."""
+    order = resting.order
+    if order.order_type is not OrderType.TRAILING_STOP or resting.triggered_ts:
+        return
+    if resting.extreme is None:
+        wanted = order.activation_price
+        if wanted is None or (price >= wanted if order.side is Side.SELL else price <= wanted):
+            resting.extreme = price
+    elif better(Side.BUY if order.side is Side.SELL else Side.SELL, price, resting.extreme):
+        resting.extreme = price
+
+
+def is_liquidated(position: Position, price: Decimal) -> bool:
+    level = position.liquidation_price
+    return level is not None and (price <= level if position.side is PositionSide.LONG else price >= level)
+
+
+def on_mark(market: Market, ledger: Ledger | None, value: Mark, mark: Decimal) -> Iterator[Match]:
+    """A mark price: it liquidates, and it triggers the stops that look at it (they act with the next price)."""
+    market.mark = mark
+    for position in market.positions(ledger):
+        if is_liquidated(position, mark):
+            yield Liquidation(position, mark)
+    for resting in list(market.orders):
+        if resting.order.trigger == "mark" and resting.is_stop and resting.active_ts <= value.ts:
+            follow(resting, mark)
+            if reached(resting, mark):
+                resting.triggered_ts = value.ts
+                market.stale = True

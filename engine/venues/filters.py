@@ -1,0 +1,109 @@
+"""What a venue refuses before an order reaches its book, in words that every venue here shares.
+
+The live adapter maps the codes of exchanges to the same enum, so that paper and live are refused alike.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+from engine.core.orders import Order
+from engine.core.types import ZERO, Instrument, InstrumentKind, OrderType, TimeInForce
+
+STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
+_LIMITS = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
+class RejectCode(StrEnum):
+    """Why a venue refused or ended an order. A report's `reason` is "CODE: words"."""
+
+    SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"
+    SYMBOL_HALTED = "SYMBOL_HALTED"
+    PRICE_INVALID = "PRICE_INVALID"
+    PRICE_TICK = "PRICE_TICK"
+    QUANTITY_LOT = "QUANTITY_LOT"
+    QUANTITY_MIN = "QUANTITY_MIN"
+    QUANTITY_MAX = "QUANTITY_MAX"
+    NOTIONAL_MIN = "NOTIONAL_MIN"
+    TYPE_UNSUPPORTED = "TYPE_UNSUPPORTED"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    POST_ONLY = "POST_ONLY"
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"
+    IOC_UNFILLED = "IOC_UNFILLED"
+    FOK_UNFILLED = "FOK_UNFILLED"
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    OCO = "OCO"
+    LIQUIDATION = "LIQUIDATION"
+
+
+def says(code: RejectCode, words: str) -> str:
+    return f"{code}: {words}"
+
+
+def refusal(order: Order, instrument: Instrument, held: Decimal | None, reference: Decimal | None) -> str:
+    """Why an order cannot be taken, "" when it can.
+
+    `held` is what a reduce-only order may reduce (None: not known), `reference` the last price for the notional of a
+    market order (None: not known, not checked).
+    """
+    if instrument.status != "TRADING":
+        return says(RejectCode.SYMBOL_HALTED, f"{instrument.symbol} is {instrument.status}")
+    return (
+        _shape(order)
+        or _steps(order, instrument)
+        or _sizes(order, instrument, reference)
+        or _reduces(order, held)
+    )  # fmt: skip
+
+
+def _shape(order: Order) -> str:
+    """Does the order have the prices of its type, and a time in force that it can have?"""
+    kind, tif = order.order_type, order.time_in_force
+    if tif is TimeInForce.GTX and kind is not OrderType.LIMIT:
+        return says(RejectCode.TYPE_UNSUPPORTED, f"GTX is for LIMIT orders, not for {kind}")
+    if (order.price is None) == (kind in _LIMITS):
+        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if kind in _LIMITS else 'takes no'} price")
+    if (order.stop_price is None) == (kind in STOPS and kind is not OrderType.TRAILING_STOP):
+        return says(
+            RejectCode.PRICE_INVALID, f"{kind} {'needs' if order.stop_price is None else 'takes no'} stop price"
+        )
+    if kind is OrderType.TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
+        return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
+    if any(price is not None and price <= ZERO for price in (order.price, order.stop_price, order.activation_price)):
+        return says(RejectCode.PRICE_INVALID, "a price must be above zero")
+    return ""
+
+
+def _steps(order: Order, instrument: Instrument) -> str:
+    """Multiples of tick and lot. A default instrument's are only stated, so they refuse nothing (decisions.md 9)."""
+    if instrument.source == "default":
+        return ""
+    tick, lot = instrument.tick_size, instrument.lot_size
+    for price in (order.price, order.stop_price, order.activation_price):
+        if price is not None and tick and price % tick:
+            return says(RejectCode.PRICE_TICK, f"{price} is no multiple of {tick}")
+    if lot and order.quantity % lot:
+        return says(RejectCode.QUANTITY_LOT, f"{order.quantity} is no multiple of {lot}")
+    return ""
+
+
+def _sizes(order: Order, instrument: Instrument, reference: Decimal | None) -> str:
+    quantity = order.quantity
+    if quantity <= ZERO or quantity < instrument.min_quantity:
+        return says(RejectCode.QUANTITY_MIN, f"{quantity} is below {instrument.min_quantity}")
+    if instrument.max_quantity is not None and quantity > instrument.max_quantity:
+        return says(RejectCode.QUANTITY_MAX, f"{quantity} is above {instrument.max_quantity}")
+    price = order.price or order.stop_price or reference
+    if price is None or (order.reduce_only and instrument.kind is InstrumentKind.LINEAR):
+        return ""  # futures let a position be closed whatever its size
+    notional = quantity * price * instrument.contract_size
+    if notional < instrument.min_notional:
+        return says(RejectCode.NOTIONAL_MIN, f"{notional.normalize():f} is below {instrument.min_notional}")
+    return ""
+
+
+def _reduces(order: Order, held: Decimal | None) -> str:
+    if order.reduce_only and held is not None and held <= ZERO:
+        return says(RejectCode.REDUCE_ONLY, "there is nothing to reduce")
+    return ""
