@@ -229,9 +229,8 @@ class Engine:
                 self._last = value
                 events = decide.on_tick(state, value, self.setup)
             else:
-                for report in self.dispatch.venue.on_market(
-                    value, value.cause if self.clock_us is None else self.place
-                ):
+                after = value.cause if self.clock_us is None else self.place
+                for report in self.dispatch.venue.on_market(cast(MarketInput, value), after):
                     await self._apply(report)
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
