@@ -63,10 +63,6 @@ class _Line(msgspec.Struct, frozen=True):
     def at(self, price: Decimal) -> Decimal:
         return self.slope * price + self.offset
 
-    @property
-    def root(self) -> Decimal:
-        return -self.offset / self.slope
-
 
 def tier_of(tiers: Sequence[MarginTier], notional: Decimal) -> MarginTier:
     """The tier that `notional` is in; beyond the last cap the last."""
@@ -90,32 +86,29 @@ def initial_margin(notional: Decimal, leverage: Decimal) -> Decimal:
 
 
 def liquidation(legs: Sequence[Leg], wallet: Decimal, mark: Decimal) -> Liquidation:
-    """Where the legs, which share one mark, are liquidated together.
+    """Where the legs, which share one mark, are liquidated together: the first price from `mark` on that breaks the balance.
 
     `wallet` is the margin of an isolated position; of a cross account its balance, with the P&L and less the maintenance
-    margin of what is held in other symbols. Legs that no price can keep are liquidated at once: at `mark`.
+    margin of what is held in other symbols. A balance that is broken already ends where it would hold again, or at `mark`
+    when no price can mend it.
     """
-    lines = _lines(legs, wallet)
-    if not lines:
+    if not legs:
         return Liquidation(None, True)
+    lines = _lines(legs, wallet)
     here = next(line for line in lines if line.end is None or mark < line.end)
     below = here.slope > ZERO
-    price = _lowest(lines) if below else _highest(lines)
-    if price is None and below:  # a hedge that no fall can hurt, and a rise can
-        price = _highest(lines)
-        below = price is None
-    if price is None and not any(line.at(line.start) >= ZERO for line in lines):
-        return Liquidation(mark, below)
-    if price is None:
-        return Liquidation(None, below)
-    price = price.quantize(QUANTUM)
-    return Liquidation(price if price > ZERO else None, below)
+    if here.at(mark) < ZERO:
+        price = _first(lines, mark, up=below, holds=True)
+        return Liquidation((price or mark).quantize(QUANTUM), below)
+    for falling in (below, not below):  # a hedge may stand any fall, and break when it rises
+        price = _first(lines, mark, up=not falling, holds=False)
+        if price is not None:
+            return Liquidation(price.quantize(QUANTUM), falling)
+    return Liquidation(None, below)
 
 
 def _lines(legs: Sequence[Leg], wallet: Decimal) -> list[_Line]:
-    """The balance's lines by rising price; empty without legs."""
-    if not legs:
-        return []
+    """The balance's lines by rising price."""
     borders = sorted({tier.floor / leg.quantity for leg in legs for tier in leg.tiers if tier.floor > ZERO})
     lines = []
     for start, end in zip([ZERO, *borders], [*borders, None], strict=True):
@@ -130,27 +123,17 @@ def _lines(legs: Sequence[Leg], wallet: Decimal) -> list[_Line]:
     return lines
 
 
-def _lowest(lines: Sequence[_Line]) -> Decimal | None:
-    """The price from which on upwards the balance holds; None when it does from zero on, or never does."""
-    if lines[0].offset >= ZERO:
-        return None
-    for line in lines:
-        if line.at(line.start) >= ZERO:  # a table with a gap: it holds from the border on
-            return line.start
-        if line.slope > ZERO and (line.end is None or line.at(line.end) > ZERO):
-            return line.root
-    return None
-
-
-def _highest(lines: Sequence[_Line]) -> Decimal | None:
-    """The price up to which the balance holds; None when it holds however high, or never does."""
-    if lines[-1].slope >= ZERO and lines[-1].at(lines[-1].start) >= ZERO:
-        return None
-    for line in reversed(lines):
-        if line.end is not None and line.at(line.end) >= ZERO:
-            return line.end
-        if line.slope < ZERO and line.at(line.start) >= ZERO:
-            return line.root
+def _first(lines: Sequence[_Line], mark: Decimal, *, up: bool, holds: bool) -> Decimal | None:
+    """The first price from `mark` on, upwards or downwards, from which the balance holds, or does not; None: there is none."""
+    for line in lines if up else reversed(lines):
+        if line.start >= mark if not up else line.end is not None and line.end <= mark:
+            continue
+        near = max(line.start, mark) if up else mark if line.end is None else min(line.end, mark)
+        if (line.at(near) >= ZERO) is holds:
+            return near  # a table with a gap: it changes at the border
+        far = line.end if up else line.start
+        if line.slope != ZERO and (line.slope > ZERO if far is None else line.at(far) >= ZERO) is holds:
+            return -line.offset / line.slope
     return None
 
 
