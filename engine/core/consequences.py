@@ -68,9 +68,9 @@ def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
     if ctx.flattening(position.bot_id):
         return out + close_position(ctx, position, exits.FLATTEN)
     bot = ctx.setup.by_id.get(position.bot_id)
-    if entry and bot is not None:
-        instrument = ctx.market.instrument(position.exchange, position.symbol)
-        return [*out, moved(ctx, position, exits.initial(position, bot.exits, instrument))]
+    series = ctx.market.series.get((position.exchange, position.symbol))
+    if entry and bot is not None and series is not None:
+        return [*out, moved(ctx, position, exits.initial(position, bot.exits, series.instrument))]
     return out + place_exits(ctx, position)
 
 

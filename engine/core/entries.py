@@ -119,8 +119,10 @@ def place_exits(ctx: Context, position: Position) -> Events:
     """Cancel protective orders that no longer fit the plan, place those that are missing."""
     if position.quantity <= ZERO:
         return []
-    bot = ctx.setup.by_id.get(position.bot_id)
-    instrument = ctx.market.instrument(position.exchange, position.symbol)
+    series = ctx.market.series.get((position.exchange, position.symbol))
+    if series is None:
+        return _not_offered(ctx, position)
+    bot, instrument = ctx.setup.by_id.get(position.bot_id), series.instrument
     wants = (
         exits.wanted(position, bot.exits if bot else None, instrument, instrument.quantity_down(position.quantity))
         if ctx.exits_rest(position.bot_id)
@@ -143,7 +145,9 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
     """A market order for all of it, unless one is under way. The protective orders rest on until it has filled."""
     if position.quantity <= ZERO or close_under_way(ctx, position):
         return []
-    series = ctx.market.series[(position.exchange, position.symbol)]
+    series = ctx.market.series.get((position.exchange, position.symbol))
+    if series is None:
+        return _not_offered(ctx, position)
     quantity = series.instrument.quantity_down(position.quantity)
     draft = _leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
     out: Events = []
@@ -153,6 +157,11 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
         out.append(signal)
         draft.signal_id, draft.tag = signal.signal_id, signal.tag
     return out + _gated(ctx, draft, ctx.number())
+
+
+def _not_offered(ctx: Context, position: Position) -> Events:
+    text = f"the feed does not offer {position.symbol} any more: no order can leave the position; close it at the venue"
+    return [alert(ctx, "EXIT_NOT_PLACED", text, position.symbol, position.bot_id)]
 
 
 def close_under_way(ctx: Context, position: Position) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
@@ -70,8 +71,7 @@ def test_a_fee_in_base_is_known_of_a_symbol_that_the_feed_no_longer_offers() -> 
     order = book.order("BUY", "1")
     position = book.trade("BUY", "1", "100", position_id=order.position_id)
     del book.state.market.series[("test", SPOT.symbol)]
-    book.setup.by_id.clear()  # its bot went with it
-    book.fill(order, "1", "100", "0.001", "BTC")
+    assert codes(book.fill(order, "1", "100", "0.001", "BTC")) == ["EXIT_NOT_PLACED"]
     assert position.quantity == D("1.999")
     book.fill(book.order("SELL", "1", of=position), "1.9989", "100")
     assert position.quantity == D("0.0001")  # whether that is dust, nobody can say
@@ -422,8 +422,6 @@ def test_a_config_opens_its_portfolios_once_and_their_money_is_apart() -> None:
 
 
 def test_a_liquidation_report_goes_through_json() -> None:
-    import msgspec
-
     book = Book(PERP)
     position = book.trade("BUY", "1", "100")
     report = LiquidationReport(
