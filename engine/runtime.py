@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 import structlog
@@ -230,7 +230,7 @@ class Engine:
                 events = decide.on_tick(state, value, self.setup)
             else:
                 after = value.cause if self.clock_us is None else self.place
-                for report in self.dispatch.venue.on_market(value, after):
+                for report in self.dispatch.venue.on_market(cast(MarketInput, value), after):
                     await self._apply(report)
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
