@@ -14,7 +14,7 @@ from decimal import Decimal
 from engine.core.inputs import PHASE_VENUE, Candle
 from engine.core.ledger import Ledger
 from engine.core.positions import Position
-from engine.core.types import ZERO, OrderType, PositionSide, Side, TimeInForce, money
+from engine.core.types import ZERO, OrderType, Side, TimeInForce, money
 from engine.venues.book import better, within
 from engine.venues.fill_model import (
     Fill,
@@ -191,14 +191,14 @@ class Matcher:
         if self.market.mark is not None:
             return
         for position in self.market.positions(self.ledger):
-            long = position.side is PositionSide.LONG
-            if is_liquidated(position, low if long else high) and not (stops_first and self._stop_is_nearer(position)):
-                worst = min if long else max
+            below = position.liquidated_below
+            if is_liquidated(position, low if below else high) and not (stops_first and self._stop_is_nearer(position)):
+                worst = min if below else max
                 yield Liquidation(position, worst(position.liquidation_price or ZERO, self.open))
 
     def _stop_is_nearer(self, position: Position) -> bool:
         level = position.liquidation_price or ZERO
-        side = Side.BUY if position.side is PositionSide.LONG else Side.SELL
+        side = Side.BUY if position.liquidated_below else Side.SELL
         for resting in self.market.orders:
             if resting.is_stop and resting.order.position_id == position.id and self._is_hit(resting):
                 stop = stop_level(resting)

@@ -26,7 +26,6 @@ from engine.core.types import (
     InstrumentKind,
     OrderStatus,
     OrderType,
-    PositionSide,
     Side,
     TimeInForce,
 )
@@ -264,8 +263,7 @@ def follow(resting: Resting, price: Decimal) -> None:
 
 
 def is_liquidated(position: Position, price: Decimal) -> bool:
-    level = position.liquidation_price
-    return level is not None and (price <= level if position.side is PositionSide.LONG else price >= level)
+    return position.liquidates(price, price)  # legs of a hedge share a price: not the side says which way it is reached
 
 
 def on_mark(market: Market, ledger: Ledger | None, value: Mark, mark: Decimal) -> Iterator[Match]:
