@@ -10,7 +10,7 @@ import difflib
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.core.canonical import canonical_json, sha256_hex
@@ -101,6 +101,11 @@ class Exits(Model):
     """Leave when the strategy says so."""
     unfilled_exit_min: Annotated[int, Field(ge=1, le=10_000_000)] = 30
     """Minutes after which an exit with a proposed limit that has not filled is dropped and tried again."""
+
+    @field_serializer("ladder")
+    def _text_keys(self, ladder: dict[int, Decimal]) -> dict[str, Decimal]:
+        """JSON knows keys of text only; ordered, so that one ladder has one spelling."""
+        return {str(minutes): ladder[minutes] for minutes in sorted(ladder)}
 
     @model_validator(mode="after")
     def _whole(self) -> Exits:

@@ -14,7 +14,7 @@ from engine.core.inputs import PHASE_AFTER, Candle, Cause, Tick
 from engine.core.ledger import restore
 from engine.core.market import Market
 from engine.core.setup import Setup
-from engine.core.types import MINUTE_US, Instrument, Mode, Verb
+from engine.core.types import MINUTE_US, Instrument, InstrumentKind, MarginTier, Mode, Verb
 from engine.dispatch import Dispatch
 from engine.halt import Latch
 from engine.runtime import Asked, Engine
@@ -31,6 +31,21 @@ BTC = Instrument(
     tick_size=D("0.01"),
     lot_size=D("0.00001"),
     min_notional=D(5),
+)
+#: A perpetual future on BTC with two steps of maintenance margin.
+PERP = Instrument(
+    exchange="test",
+    symbol="BTC/USDT:USDT",
+    base="BTC",
+    quote="USDT",
+    tick_size=D("0.01"),
+    lot_size=D("0.001"),
+    min_notional=D(5),
+    kind=InstrumentKind.LINEAR,
+    margin_tiers=(
+        MarginTier(floor=D(0), cap=D(50_000), maintenance_rate=D("0.004"), cum=D(0), max_leverage=D(125)),
+        MarginTier(floor=D(50_000), cap=None, maintenance_rate=D("0.005"), cum=D(50), max_leverage=D(50)),
+    ),
 )
 ETH = Instrument(
     exchange="test",
@@ -78,7 +93,9 @@ class World:
         instruments: tuple[Instrument, ...] = (BTC,),
         balance: Decimal = D(10_000),
         border: Any = None,
+        factories: Any = None,
     ) -> None:
+        self.factories = factories or {}
         self.directory = directory
         self.config = conf or config()
         self.store = store or MemoryStore()
@@ -94,7 +111,7 @@ class World:
         self.journal = MemoryJournal(self.store)
         opening = await self.journal.open()
         ledger = restore(opening.ledger.snapshot()) if self.through_snapshot else opening.ledger
-        setup = Setup(self.config, LEDGER_ID, 1)
+        setup = Setup(self.config, LEDGER_ID, 1, self.factories)
         market = Market(self.instruments, 1_000)
         market.arm(setup)
         latch = Latch(self.directory)
