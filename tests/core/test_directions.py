@@ -154,7 +154,7 @@ async def test_trailing_tightens_with_the_offset_and_mirrors_for_shorts(tmp_path
     await bars(world, FLAT, (100, 100.5, 99.5, 100))
     stops = [next(iter(world.ledger.orders.values())).stop_price]
     for low in (99, 98, 96.9, 97.5):
-        await bars(world, (low, low + 0.5, low, low))
+        await bars(world, (low, low + 0.3, low, low))
         stops.append(next(iter(world.ledger.orders.values())).stop_price)
     assert stops == [D("101.49"), D("100.98"), D("99.96"), D("97.87"), D("97.87")]
 
