@@ -26,8 +26,11 @@ from engine.core.indicators import (
     pushed,
     talib,
 )
+from engine.core.inputs import Candle, Feature
 from engine.core.rules import Compare, Condition, Cross, Indicator, RuleDocument, Window, children
+from engine.core.strategy import NO_PROPOSAL
 from engine.core.timeframes import higher_columns
+from engine.core.types import InvariantError
 
 Columns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -46,7 +49,9 @@ def evaluate_columns(
     Raises TimeframeError when a timeframe cannot be made of the bars.
     """
     out: dict[str, NDArray[np.int8]] = {}
-    for name, (true, false) in _rule_masks(document, bars, timeframe_us, features).items():
+    series = _all_series(document, bars, timeframe_us, features)
+    for name, rule in document.rules():
+        true, false = _masks(rule, series, len(bars["close"]))
         column = np.full(len(true), UNKNOWN, np.int8)
         column[false] = FALSE
         column[true] = TRUE
@@ -65,11 +70,58 @@ def signal_columns(
 
     Arguments and errors as for `evaluate_columns`; the first bar is the first of the warm-up.
     """
-    signals = np.zeros(len(bars["close"]), np.uint8)
-    for name, (true, _) in _rule_masks(document, bars, timeframe_us, features).items():
-        signals[true] |= BITS[name]
-    signals[: compile_rules(document).warmup_bars(warmup_factor, timeframe_us) - 1] = 0
-    return signals
+    return ColumnStrategy(document, bars, warmup_factor, timeframe_us, features).signals
+
+
+class ColumnStrategy:
+    """`RuleStrategy` for a history that is known whole: the same answers and explanations, looked up. It must be given the
+    bars of the columns, from the first on.
+    """
+
+    __slots__ = ("_answers", "_candle", "_document", "_row", "_series", "_ts", "proposal", "signals", "warmup_bars")
+
+    def __init__(
+        self,
+        document: RuleDocument,
+        bars: Columns,
+        warmup_factor: int,
+        timeframe_us: int = 0,
+        features: Mapping[str, Floats] | None = None,
+    ) -> None:
+        self._document = document
+        self._series = _all_series(document, bars, timeframe_us, features)
+        self.warmup_bars = compile_rules(document).warmup_bars(warmup_factor, timeframe_us)
+        self.proposal = NO_PROPOSAL
+        #: For each bar the bits of the rules that fire, 0 until it is warm.
+        self.signals = np.zeros(len(bars["close"]), np.uint8)
+        for name, rule in document.rules():
+            true, _ = _masks(rule, self._series, len(self.signals))
+            self.signals[true] |= BITS[name]
+        self.signals[: self.warmup_bars - 1] = 0
+        self._answers = self.signals.tobytes()  # looked up faster than an array
+        self._ts = bars.get("ts")
+        self._row = -1
+        self._candle: Candle | None = None
+
+    def on_bar(self, candle: Candle) -> int:
+        """The answer for the next bar of the columns. IndexError behind the last one."""
+        self._candle = candle
+        self._row = row = self._row + 1
+        return self._answers[row]
+
+    def on_feature(self, feature: Feature) -> None:
+        """The columns have it."""
+
+    def explain(self) -> dict[str, Any]:
+        """See `RuleStrategy.explain`. Raises InvariantError when the bars are not those of the columns."""
+        candle, row = self._candle, self._row
+        ts = None if self._ts is None or row < 0 else int(self._ts[row])
+        if candle is not None and ts is not None and ts != candle.ts:
+            raise InvariantError(f"bar {row} closes at {candle.ts}, in the columns at {ts}")
+        rules = compile_rules(self._document)
+        if row >= 0:
+            rules.replay(self._series, row)
+        return rules.explain()
 
 
 def feature_column(
@@ -83,14 +135,16 @@ def feature_column(
     return known
 
 
-def _rule_masks(
+def _all_series(
     document: RuleDocument, bars: Columns, timeframe_us: int, features: Mapping[str, Floats] | None
-) -> dict[str, Masks]:
+) -> dict[str, Floats]:
+    """Every series that the document may read; features that are not given are unknown."""
     series = series_columns(document.indicators, bars, timeframe_us)
-    if features:
-        clean = clean_rows(bars)
-        series |= {name: np.where(clean & np.isfinite(column), column, NAN) for name, column in features.items()}
-    return {name: _masks(rule, series, len(bars["close"])) for name, rule in document.rules()}
+    clean = clean_rows(bars)
+    for name in document.features():
+        column = (features or {}).get(name, np.full(len(clean), NAN))
+        series[name] = np.where(clean & np.isfinite(column), column, NAN)
+    return series
 
 
 def _masks(condition: Condition, series: Mapping[str, Floats], length: int) -> Masks:
@@ -99,7 +153,7 @@ def _masks(condition: Condition, series: Mapping[str, Floats], length: int) -> M
         now, before = [], []
         for operand in (condition.left, condition.right):
             fixed = NAN if isinstance(operand, str) else float(operand)
-            column = series.get(operand) if isinstance(operand, str) else None
+            column = series[operand] if isinstance(operand, str) else None
             now.append(np.full(length, fixed) if column is None else column)
             before.append(now[-1] if column is None else np.concatenate(([NAN], column[:-1]))[:length])
         a, b = now

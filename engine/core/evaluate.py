@@ -16,12 +16,16 @@ its last answer, so that `all` and `any` may stop early and `explain` may evalua
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.core.indicators import IndicatorSet
 from engine.core.inputs import Candle
 from engine.core.rules import RULES, Compare, Condition, Cross, Group, Not, RuleDocument, Window, children
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Truth = bool | None
 Slots = list[float]
@@ -36,7 +40,7 @@ BITS = {rule: 1 << index for index, rule in enumerate(RULES)}
 class CompiledRules:
     """A document over one stream of closed bars. Not shared between streams: it holds the state of the windows."""
 
-    __slots__ = ("_nodes", "_rules", "_steps", "document", "indicators")
+    __slots__ = ("_nodes", "_rules", "_steps", "document", "indicators", "memory_bars")
 
     def __init__(self, document: RuleDocument) -> None:
         self.document = document
@@ -44,6 +48,8 @@ class CompiledRules:
         builder = _Builder(self.indicators)
         self._nodes = {name: builder.build(rule) for name, rule in document.rules()}
         self._steps = tuple(builder.steps)
+        #: Bars before the last one that an answer depends on, beyond what the indicators remember.
+        self.memory_bars = max(_memory_bars(rule) for _, rule in document.rules())
         self._rules = tuple((BITS[name], node.is_true) for name, node in self._nodes.items())
 
     @property
@@ -55,8 +61,7 @@ class CompiledRules:
         """Closed bars, `timeframe_us` long, needed before a bot may trade: the indicators' (decisions.md 12) and what crosses
         and windows look back. With a length of 0, not known yet: at least. Raises TimeframeError when a timeframe of the
         document cannot be made of such bars."""
-        memory = max(_memory_bars(rule) for _, rule in self.document.rules())
-        return self.indicators.warmup_bars(factor, timeframe_us) + memory
+        return self.indicators.warmup_bars(factor, timeframe_us) + self.memory_bars
 
     def on_feature(self, name: str, value: float, valid_until: int) -> None:
         """Set a feature, for bars that close at or before `valid_until` (microseconds). One that no rule reads is ignored."""
@@ -76,6 +81,16 @@ class CompiledRules:
             if is_true(now, before):
                 fired |= bit
         return fired
+
+    def replay(self, series: Mapping[str, NDArray[np.float64]], row: int) -> None:
+        """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, from its series as columns."""
+        indicators = self.indicators
+        for at in range(max(0, row - self.memory_bars - 1), row + 1):
+            indicators.now, indicators.before = indicators.before, indicators.now
+            for name, slot in indicators.slots.items():
+                indicators.now[slot] = float(series[name][at])
+            for step in self._steps:
+                step(indicators.now, indicators.before)
 
     def truth(self, rule: str) -> Truth:
         """A rule of RULES on the last bar: True, False, or None for unknown. One that the document has not is False."""

@@ -148,7 +148,12 @@ def lookback(fn: str, params: Mapping[str, int | float]) -> int:
     """Bars before the first value. Negative when TA-Lib refuses the parameters."""
     if fn in OWN:
         return int(params["timeperiod"]) - 1
-    return int(talib().abstract.Function(fn, **arguments(fn, params)).lookback)
+    return _talib_lookback(fn, tuple(arguments(fn, params).items()))
+
+
+@lru_cache(maxsize=4096)  # TA-Lib takes a tenth of a millisecond to answer
+def _talib_lookback(fn: str, given: tuple[tuple[str, int | float], ...]) -> int:
+    return int(talib().abstract.Function(fn, **dict(given)).lookback)
 
 
 def warmup_bars(fn: str, params: Mapping[str, int | float], factor: int) -> int:

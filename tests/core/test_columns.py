@@ -10,14 +10,14 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.columns import evaluate_columns, feature_column, series_columns, signal_columns
+from engine.core.columns import ColumnStrategy, evaluate_columns, feature_column, series_columns, signal_columns
 from engine.core.evaluate import BITS, compile_rules
 from engine.core.indicators import PRICES
 from engine.core.inputs import Candle
 from engine.core.rules import RULES, parse_rules
 from engine.core.strategy import RuleStrategy
 from engine.core.timeframes import TimeframeError
-from engine.core.types import MINUTE_US
+from engine.core.types import MINUTE_US, InvariantError
 
 NAN = float("nan")
 START = 1_735_689_600_000_000  # 2025-01-01T00:00:00Z
@@ -195,7 +195,7 @@ def depth_of(node: dict[str, Any]) -> int:
     return 1 + max((depth_of(child) for child in (inside if isinstance(inside, list) else [inside])), default=0)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(TREES.filter(lambda tree: depth_of(tree) <= 8), min_size=4, max_size=4),
     st.lists(ROWS, min_size=1, max_size=40),
@@ -211,6 +211,7 @@ def test_closures_columns_and_definition_agree_on_every_bar(trees: list[dict[str
     } | history.features
     compiled = compile_rules(document)
     warmup = compiled.warmup_bars(1, MINUTE_US)
+    looked_up = ColumnStrategy(document, history.bars, 1, MINUTE_US, features)
     for at, (row, bar) in enumerate(zip(rows, history.candles, strict=True)):
         if row.feature is not None:
             compiled.on_feature(row.feature[0], row.feature[1], history.valid_until(row, bar))
@@ -221,10 +222,12 @@ def test_closures_columns_and_definition_agree_on_every_bar(trees: list[dict[str
             assert columns[name].dtype == np.int8
             assert {1: True, 0: False, -1: None}[int(columns[name][at])] is truth, (name, at)
             assert bool(fired & BITS[name]) is (truth is True)
-        assert signals[at] == (fired if at + 1 >= warmup else 0)
+        assert signals[at] == looked_up.on_bar(bar) == (fired if at + 1 >= warmup else 0)
+        if fired or bar is history.candles[-1]:
+            assert looked_up.explain() == compiled.explain()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=40))
 def test_higher_series_are_what_the_definition_says(rows: list[Row]) -> None:
     declared = {name: each for name, each in INDICATORS.items() if "timeframe" in each}
@@ -286,6 +289,23 @@ def test_signals_are_what_a_strategy_says_of_a_long_walk_warm_up_included() -> N
     assert not signals[: strategy.warmup_bars - 1].any()
     for bit in BITS.values():
         assert 50 < np.count_nonzero(signals & bit) < len(signals)
+
+
+def test_a_lookup_knows_when_the_bars_are_others() -> None:
+    document, bars = parse_rules(EXAMPLE), walk(300)
+    prices = {**dict.fromkeys(("open", "high", "low", "close"), 1.0), "volume": 1.0}
+    strategy = ColumnStrategy(document, bars, 20, MINUTE_US)
+    fresh = RuleStrategy(document, 20, MINUTE_US)
+    assert strategy.explain() == fresh.explain() and strategy.warmup_bars == fresh.warmup_bars
+    strategy.on_bar(candle(int(bars["ts"][0]), prices))
+    strategy.explain()
+    strategy.on_bar(candle(int(bars["ts"][0]), prices))
+    with pytest.raises(InvariantError, match="bar 1 closes at"):
+        strategy.explain()
+    for _ in range(298):
+        strategy.on_bar(candle(0, prices))
+    with pytest.raises(IndexError):
+        strategy.on_bar(candle(0, prices))
 
 
 def test_columns_refuse_a_timeframe_that_does_not_fit() -> None:
