@@ -40,6 +40,7 @@ from engine.local import LocalClient
 from engine.naming import check_bound, default_ledger_name, one_currency, url_ledger_name
 from engine.options import Options, OptionsError, make_feed
 from engine.runtime import Engine
+from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
 
 log = structlog.get_logger(__name__)
@@ -178,7 +179,8 @@ class Session:
             known = await config_store.list(conn)
             if known:
                 document, _ = await config_store.get(conn, known[0].version)
-                setup = Setup(parse_config(document), ledger_id, known[0].version)
+                config = parse_config(document)
+                setup = Setup(config, ledger_id, known[0].version, factories_for(config))
             else:
                 setup = Setup(default_config(), ledger_id, 1)
                 await config_store.new(
@@ -210,7 +212,8 @@ class Session:
 
     async def _active_setup(self, ledger: Ledger) -> Setup:
         document, sha256 = await self._load_config(ledger.config_version)
-        setup = Setup(parse_config(document), ledger.ledger_id, ledger.config_version)
+        config = parse_config(document)
+        setup = Setup(config, ledger.ledger_id, ledger.config_version, factories_for(config))
         if setup.sha256 != ledger.config_sha256 or sha256 != ledger.config_sha256:
             raise config_store.ConfigTampered(
                 f"config {ledger.config_version} is not what the journal activated; run `quantsail audit verify`"

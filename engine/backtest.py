@@ -20,6 +20,7 @@ from engine.dispatch import Dispatch
 from engine.halt import MemoryLatch
 from engine.ports import Journal
 from engine.runtime import Engine
+from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
 
 #: Bars kept per symbol: what gates look back on.
@@ -52,10 +53,10 @@ class Backtest:
         currency: str = "",
         seed: int = 1,
         feed: str = "backtest",
-        factories: Mapping[str, Factory] | None = None,
+        factories: Mapping[str, Factory] | None = None,  # None: those that are installed
     ) -> None:
         ledger_id = uuid7(0, "ledger", str(seed))
-        self.setup = Setup(config, ledger_id, 1, factories or {})
+        self.setup = Setup(config, ledger_id, 1, factories_for(config) if factories is None else factories)
         opening = drive(journal.open())
         market = Market(instruments, tail_bars=TAIL_BARS)
         market.arm(self.setup)

@@ -27,6 +27,7 @@ from engine.core.types import TradingState, Verb
 from engine.dispatch import Dispatch
 from engine.outcome import outcome
 from engine.ports import Journal, JournalUnavailable
+from engine.strategies import StrategyError, factories_for
 
 log = structlog.get_logger(__name__)
 
@@ -403,9 +404,9 @@ class Engine:
         document, sha256 = await self._load(command.version)
         try:
             config = parse_config(document)
-        except ConfigError as error:
+            setup = Setup(config, ledger.ledger_id, command.version, factories_for(config))
+        except (ConfigError, StrategyError) as error:
             raise ActivationRefused(str(error)) from error
-        setup = Setup(config, ledger.ledger_id, command.version)
         if setup.sha256 != sha256:
             raise ActivationRefused(
                 f"config {command.version}: its content does not match its hash; it was changed by hand"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.core.config import Config, PythonStrategy
 from engine.core.rules import unknown
 from engine.core.strategy import Factory, Proposal, Strategy
 from engine.core.text import safe_text
@@ -57,6 +58,20 @@ def load(name: str, params: Mapping[str, Any]) -> Strategy:
 def factories(names: Iterable[str]) -> dict[str, Factory]:
     """Factories of the named strategies, each loaded once. Raises StrategyError for the first that cannot be used."""
     return {name: factory(name) for name in sorted(set(names))}
+
+
+def factories_for(config: Config) -> dict[str, Factory]:
+    """Factories of all Python strategies of a config, each tried with its bot's params. Raises StrategyError, with the bot."""
+    coded = [(bot.name, bot.strategy) for bot in config.bots if isinstance(bot.strategy, PythonStrategy)]
+    found: dict[str, Factory] = {}
+    for bot, strategy in coded:
+        try:
+            if strategy.python not in found:
+                found[strategy.python] = factory(strategy.python)
+            found[strategy.python](strategy.params)
+        except StrategyError as error:
+            raise StrategyError(f"bot {bot}: {error}") from error
+    return found
 
 
 def factory(name: str) -> Factory:
