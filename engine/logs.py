@@ -44,6 +44,9 @@ def set_up() -> None:
 
 
 def record_crash(error: BaseException) -> None:
-    """The traceback goes to the log, without local variables: they may hold secrets."""
+    """The traceback goes to the log, without local variables: they may hold secrets. A command without a log keeps none:
+    structlog would print it."""
+    if not structlog.is_configured():
+        return
     where = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=20))
     structlog.get_logger("crash").error("crash", kind=type(error).__name__, traceback=where)

@@ -232,6 +232,28 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(examine(as_json=as_json))
 
 
+@app.command()
+def backtest(
+    replay: Replay = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A config document; default: the default one.")
+    ] = None,
+    balance: Balance = "10000",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Fixes every draw.")] = 1,
+    events: Annotated[
+        Path | None, typer.Option("--events", metavar="FILE", help="Write the journal there, one event a line.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A config over recorded candles, through the engine and the paper venue, without a ledger."""
+    if not replay:
+        fail("which candles? --replay FILE...", Exit.USAGE)
+    from engine.cli.backtest_files import run_files
+    from engine.cli.run import parse_balance
+
+    raise typer.Exit(run_files(replay, config, parse_balance(balance), seed, events, as_json=as_json))
+
+
 config = typer.Typer(help="Versions of the engine's configuration.", no_args_is_help=True)
 audit = typer.Typer(help="The journal's integrity.", no_args_is_help=True)
 app.add_typer(bots, name="bots")

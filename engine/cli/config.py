@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,9 @@ from engine import paths
 from engine.cli.exits import Exit, fail
 from engine.cli.ledgers import LedgerEntry, choose
 from engine.cli.stop import actor
+
+if TYPE_CHECKING:
+    from engine.core.config import Config
 
 
 def _with_connection(entry: LedgerEntry, work: Any) -> Any:
@@ -42,22 +45,49 @@ def _with_connection(entry: LedgerEntry, work: Any) -> Any:
 
 
 def read_document(path: Path) -> Any:
-    """The JSON of a file. Exits with one line that names file, line and column."""
+    """The JSON of a file; lines that begin with // are comments. Exits with one line that names file, line and column."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(without_comments(text), object_pairs_hook=_once)
     except OSError as error:
         fail(f"{path}: {error.strerror}")
     except UnicodeDecodeError:
         fail(f"{path}: not UTF-8 text")
+    except RecursionError:
+        fail(f"{path}: not a document: nested too deeply")
     except ValueError as error:
         fail(f"{path}: not JSON: {error}")
 
 
-def new(path: Path, ledger: str, note: str, *, as_json: bool) -> int:
-    """Check a document and store it as the next version."""
-    from engine.core.config import canonical, config_sha256, parse_config
+def without_comments(text: str) -> str:
+    """Lines whose first characters are // become empty; the others keep their numbers."""
+    return "\n".join("" if line.lstrip().startswith("//") else line for line in text.split("\n"))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is given twice nobody knows which one was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is given twice")
+    return found
+
+
+def load_config(path: Path) -> Config:
+    """The config of a file, its Python strategies tried. Raises ConfigError and StrategyError, exits as `read_document`."""
+    from engine.core.config import parse_config
+    from engine.strategies import factories_for
 
     config = parse_config(read_document(path))
+    factories_for(config)
+    return config
+
+
+def new(path: Path, ledger: str, note: str, *, as_json: bool) -> int:
+    """Check a document and store it as the next version."""
+    from engine.core.config import canonical, config_sha256
+
+    config = load_config(path)
     text, sha256 = canonical(config).decode(), config_sha256(config)
 
     async def store(conn: Any) -> int:

@@ -40,7 +40,7 @@ def make_options(
         speed=_speed(speed, default_speed),
         seed=seed,
         ledger=_ledger(ledger),
-        balance=_balance(balance),
+        balance=parse_balance(balance),
         database_url=os.environ.get("DATABASE_URL", ""),
     )
 
@@ -65,7 +65,8 @@ def _ledger(name: str) -> str:
     return name
 
 
-def _balance(text: str) -> Decimal:
+def parse_balance(text: str) -> Decimal:
+    """An amount above zero. Raises OptionsError."""
     try:
         balance = Decimal(text)
     except InvalidOperation:

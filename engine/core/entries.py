@@ -136,7 +136,9 @@ def place_exits(ctx: Context, position: Position) -> Events:
         draft = _leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
         draft.limit, draft.stop_price = want.price, want.stop_price
         draft.estimate = want.price or want.stop_price
-        if len(wants) == 2:  # a stop and its target: the venue may end one by the other; more than two are ours to see to
+        if (
+            len(wants) == 2
+        ):  # a stop and its target: the venue may end one by the other; more than two are ours to see to
             draft.oco_group = position.id
         out += _gated(ctx, draft, ctx.number())
     return out

@@ -1,0 +1,122 @@
+"""`quantsail backtest`: a config over files, without a ledger; what it says agrees with the journal that it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.cli.exits import Exit
+from engine.core import events as ev
+from engine.core.config import canonical
+from tests.chaos.market import config, write_files
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two symbols of 300 bars, and a config that trades them often."""
+    home = tmp_path_factory.mktemp("backtest")
+    write_files(home, 300, 3)
+    (home / "config.json").write_bytes(canonical(config()))
+    return home
+
+
+def run(folder: Path, *words: str) -> tuple[int, str, str]:
+    files = [str(file) for file in sorted(folder.glob("*.csv"))]
+    replay = ["--replay", *files] if "--replay" not in words else []
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli.main", "backtest", *replay, *words],
+        capture_output=True, text=True, check=False, cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(folder / "home")},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def played(folder: Path) -> tuple[dict[str, Any], list[ev.Event]]:
+    code, out, err = run(folder, "--config", "config.json", "--json", "--events", "events.jsonl")
+    assert (code, err) == (Exit.OK, "")
+    return json.loads(out), [ev.decode(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+
+
+def test_the_result_agrees_with_the_journal(played: tuple[dict[str, Any], list[ev.Event]]) -> None:
+    result, events = played
+    closed = [e for e in events if isinstance(e, ev.PositionClosed)]
+    filled = [e for e in events if isinstance(e, ev.OrderFilled)]
+    assert (result["candles"], result["events"]) == (600, len(events))
+    assert (result["trades"], result["fills"]) == (len(closed), len(filled)) and len(closed) > 10
+    assert D(result["fees"]) == sum(e.fee for e in filled)
+    assert D(result["net_pnl"]) == sum(e.realized_pnl for e in closed)
+    if result["open_positions"] == 0:
+        assert D(result["final_equity"]) == D(10_000) + D(result["net_pnl"])
+    sampled = [e.drawdown for e in events if isinstance(e, ev.EquitySampled)]
+    assert D(result["max_drawdown_pct"]) >= max(sampled) * 100
+    assert result["bots"]["crosser"]["trades"] == result["trades"]
+    assert sum(each["trades"] for each in result["symbols"].values()) == result["trades"]
+    assert sum(each["trades"] for each in result["exits"].values()) == result["trades"]
+    assert result["denied"] == _denied(events)
+
+
+def _denied(events: list[ev.Event]) -> dict[str, int]:
+    codes = [e.code for e in events if isinstance(e, ev.OrderDenied)]
+    return {code: codes.count(code) for code in codes}
+
+
+def test_it_is_the_path_that_a_ledger_takes_and_the_same_again(
+    folder: Path, played: tuple[dict[str, Any], list[ev.Event]]
+) -> None:
+    again = json.loads(run(folder, "--config", "config.json", "--json")[1])
+    assert again == played[0]
+    other = json.loads(run(folder, "--config", "config.json", "--balance", "500", "--json")[1])
+    assert other["initial_balance"] == "500" and other["state_hash"] != again["state_hash"]
+    assert [path.name for path in (folder / "home" / "quantsail").iterdir()] in ([], ["logs"])  # no ledger, no database
+
+
+def test_a_person_reads_the_same(folder: Path, played: tuple[dict[str, Any], list[ev.Event]]) -> None:
+    code, out, _ = run(folder, "--config", "config.json")
+    assert code == Exit.OK
+    assert f"trades      {played[0]['trades']}" in out and "bot crosser" in out and "symbol BTC/USDT" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--replay",), Exit.USAGE, "requires an argument"),
+        (("--replay", "none_BTCUSDT_1m.csv"), Exit.DATA, "none_BTCUSDT_1m.csv"),
+        (("--balance", "-1"), Exit.USAGE, "--balance -1: give an amount above 0"),
+        (("--config", "none.json"), Exit.REFUSED, "none.json: No such file"),
+        (("--config", "other.json"), Exit.REFUSED, "$.bots[0].exit: unknown key 'exit'; did you mean 'exits'?"),
+        (("--config", "elsewhere.json"), Exit.REFUSED, "the files do not offer DOGE/USDT; they offer BTC/USDT, ETH/USDT"),
+        (("--config", "coded.json"), Exit.REFUSED, "bot a: unknown strategy 'nope'"),
+        (("--events", "no/such/folder.jsonl"), Exit.REFUSED, "No such file"),
+        (("--cofig", "x"), Exit.USAGE, "--config"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_line(folder: Path, words: tuple[str, ...], code: Exit, says: str) -> None:
+    rules = {"schema": 1, "entry_long": {"op": "gt", "left": "close", "right": 1}}
+    documents = {
+        "other.json": {"name": "a", "strategy": rules, "exit": {}},
+        "elsewhere.json": {"name": "a", "strategy": rules, "symbols": ["DOGE/USDT"]},
+        "coded.json": {"name": "a", "strategy": {"python": "nope"}},
+    }
+    for name, bot in documents.items():
+        (folder / name).write_text(json.dumps({"schema": 1, "bots": [bot]}))
+    found, out, err = run(folder, *words)
+    assert (found, out) == (code, "") and says in err and len(err.splitlines()) == 1
+
+
+def test_without_files_there_is_nothing_to_test(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli.main", "backtest"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == Exit.USAGE and "--replay FILE" in done.stderr
