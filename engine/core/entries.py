@@ -13,6 +13,7 @@ from engine.core.market import Runner, Series
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.sizing import entry_quantity
+from engine.core.strategy import explanation
 from engine.core.types import (
     MINUTE_US,
     ONE,
@@ -313,7 +314,7 @@ def signalled(
         kind=kind,
         price=price,
         config_version=ctx.setup.version,
-        trace=runner.strategy.explain(),
+        trace=explanation(runner.strategy),
         position_side=side,
         tag=runner.strategy.proposal.tag,
     )

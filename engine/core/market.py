@@ -59,6 +59,13 @@ class Runner:
         self.signal = signal or 0 if warm else 0
         return warm
 
+    def on_feature(self, feature: Feature) -> None:
+        """Hand on a feature. What a strategy raises is kept for the dispatcher, which looks at the next bar when it is warm."""
+        try:
+            self.strategy.on_feature(feature)
+        except Exception as error:
+            self.error, self.announced = error, False
+
 
 class Series:
     """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
@@ -71,6 +78,7 @@ class Series:
         "bars",
         "calls",
         "close_ts",
+        "features",
         "instrument",
         "last",
         "mark",
@@ -93,6 +101,7 @@ class Series:
         self._due: int | None = None
         self.atrs: IndicatorSet | None = None
         self.calls = False  # a runner has something to say
+        self.features: dict[str, Feature] = {}  # the last of each name, for runners that come later
         self._money: Decimal | None = None
         self._mark_money: Decimal | None = None
 
@@ -201,6 +210,9 @@ class Market:
                     series.atrs.update(candle)
                 for runner in series.runners:
                     runner.on_bar(candle)
+            for feature in series.features.values():
+                for runner in series.runners:
+                    runner.on_feature(feature)
 
     def rearm(self, bot: BotSetup) -> None:
         """A fresh runner for one bot, warmed from the tail: it starts again after a stop or an error."""
@@ -210,6 +222,8 @@ class Market:
                     series.runners[index] = fresh = Runner(bot)
                     for candle in series.tail:
                         fresh.on_bar(candle)
+                    for feature in series.features.values():
+                        fresh.on_feature(feature)
 
     def bars_lacking(self, setup: Setup) -> str:
         """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
@@ -241,8 +255,9 @@ class Market:
         if isinstance(value, Feature):
             for (exchange, symbol), series in self.series.items():
                 if value.exchange in ("", exchange) and value.symbol in ("", symbol):
+                    series.features[value.name] = value
                     for runner in series.runners:
-                        runner.strategy.on_feature(value)
+                        runner.on_feature(value)
             return
         series_or_none = self.series.get((value.exchange, value.symbol))
         if series_or_none is None:

@@ -367,7 +367,8 @@ def _first_fault(obj: object, error: ValidationError) -> RuleError:
 
 def _locate(obj: object, loc: Sequence[str | int]) -> tuple[str, Any]:
     """JSON path of a pydantic location (which also names the union's tags), and the object that holds its last step."""
-    path, node, parent, tagged = "$", obj, obj, True
+    path, parent, tagged = "$", obj, True
+    node: Any = obj
     for step in loc:
         if not tagged and isinstance(node, Mapping) and node.get("op") == step:
             tagged = True
@@ -375,10 +376,10 @@ def _locate(obj: object, loc: Sequence[str | int]) -> tuple[str, Any]:
         if step == "[key]":
             continue
         path, parent = path + _step(step), node
-        if isinstance(node, Mapping):
-            node = node.get(step)
-        elif isinstance(node, (list, tuple)) and isinstance(step, int) and step < len(node):
+        try:
             node = node[step]
+        except (KeyError, IndexError, TypeError):  # a key that is missing
+            node = None
         tagged = not (isinstance(node, Mapping) and "op" in node)
     return path, parent
 

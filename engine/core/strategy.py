@@ -15,9 +15,13 @@ import msgspec
 from engine.core.evaluate import BITS, compile_rules
 from engine.core.inputs import Candle, Feature
 from engine.core.rules import RULES, RuleDocument
+from engine.core.text import safe_text
 
 #: What `on_bar` answers: a sum of these.
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = (BITS[rule] for rule in RULES)
+
+
+_DEPTH_MAX = 32  # levels of an explanation
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -89,3 +93,26 @@ class RuleStrategy:
     def explain(self) -> dict[str, Any]:
         """The rule tree with its values on the last bar, for the journal: strings only."""
         return self.rules.explain()
+
+
+def explanation(strategy: Strategy) -> dict[str, Any]:
+    """What a strategy says of its last bar, fit for the journal whatever installed code gives: text is made safe, all else
+    but booleans becomes text, and an exception becomes the explanation. Rules are taken at their word."""
+    if isinstance(strategy, RuleStrategy):
+        return strategy.explain()
+    try:
+        told: object = strategy.explain()
+        tree = _storable(told if isinstance(told, Mapping) else {"told": told}, 0)
+    except Exception as error:
+        tree = {"error": safe_text(f"{type(error).__name__}: {error}", 200)}
+    return dict(tree)
+
+
+def _storable(value: object, depth: int) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping) and depth < _DEPTH_MAX:
+        return {safe_text(str(key)): _storable(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple) and depth < _DEPTH_MAX:
+        return [_storable(inner, depth + 1) for inner in value]
+    return safe_text(value if isinstance(value, str) else repr(value), 200)

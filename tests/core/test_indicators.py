@@ -243,6 +243,12 @@ def test_supertrend_is_its_definition() -> None:
 # -- series and warm-up --------------------------------------------------------------------------------------------------
 
 
+def test_a_function_that_is_not_offered_has_no_metadata() -> None:
+    for name in ("OBV", "ema", "__class__"):
+        with pytest.raises(KeyError):
+            ta.function(name)
+
+
 def test_outputs_of_several_are_named_after_the_indicator() -> None:
     assert ta.output_names("fast", "EMA") == ("fast",)
     assert ta.output_names("macd", "MACD") == ("macd_macd", "macd_macdsignal", "macd_macdhist")

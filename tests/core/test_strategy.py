@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.core.canonical import canonical_json
 from engine.core.config import parse_config
 from engine.core.inputs import Candle, Feature
 from engine.core.market import Market, Runner
@@ -19,6 +20,7 @@ from engine.core.strategy import (
     NO_PROPOSAL,
     RuleStrategy,
     Strategy,
+    explanation,
 )
 from engine.core.timeframes import TimeframeError
 from engine.core.types import HOUR_US, MINUTE_US
@@ -136,3 +138,65 @@ def test_no_answer_is_no_signal(answer: Any) -> None:
     runner = runner_of(answer)
     runner.on_bar(bar(1))
     assert runner.signal == 0 and runner.error is None
+
+
+@pytest.mark.parametrize(
+    ("told", "journaled"),
+    [
+        ({"high": "2.5", "ok": True, "of": [{"x": "1"}]}, {"high": "2.5", "ok": True, "of": [{"x": "1"}]}),
+        ({"price": 1.5, "none": None, 3: ("a",)}, {"price": "1.5", "none": "None", "3": ["a"]}),
+        ({"evil": "\x1b]0;owned\x07a\x00b"}, {"evil": "ab"}),
+        (None, {"told": "None"}),
+        ([1], {"told": ["1"]}),
+        (ValueError("no\nidea"), {"error": "ValueError: no idea"}),
+    ],
+)
+def test_an_explanation_can_be_journaled_whatever_code_gives(told: Any, journaled: dict[str, Any]) -> None:
+    class Talker(Always):
+        def explain(self) -> dict[str, Any]:
+            if isinstance(told, Exception):
+                raise told
+            return told  # type: ignore[no-any-return]
+
+    assert explanation(Talker(0)) == journaled
+
+
+def test_a_bottomless_explanation_ends() -> None:
+    deep: list[Any] = []
+    deep.append(deep)
+
+    class Talker(Always):
+        def explain(self) -> dict[str, Any]:
+            return {"deep": deep}
+
+    assert canonical_json(explanation(Talker(0))).count(b"[") < 40
+
+
+def test_rules_explain_themselves() -> None:
+    strategy = RuleStrategy(parse_rules(HOURLY), 20)
+    assert explanation(strategy) == strategy.explain() and "entry_long" in strategy.explain()
+
+
+def test_a_feature_that_a_strategy_chokes_on_is_an_error_of_the_bot() -> None:
+    class Deaf(Always):
+        def on_feature(self, feature: Feature) -> None:
+            raise KeyError(feature.name)
+
+    market = Market([BTC], 10)
+    market.arm(setup_of({"python": "deaf"}, {"deaf": lambda params: Deaf(ENTER_LONG)}))
+    market.hear(feature("bias_1h", 1.0, 9))
+    (runner,) = market.series[("test", "BTC/USDT")].runners
+    assert isinstance(runner.error, KeyError)
+    assert runner.on_bar(bar(1)) is True  # the dispatcher is called
+
+
+def test_features_are_there_for_a_strategy_that_comes_later() -> None:
+    rule = {"schema": 1, "entry_long": {"op": "gt", "left": "bias_1h", "right": 0}}
+    market = Market([BTC], 10)
+    setup = setup_of(rule)
+    market.hear(feature("bias_1h", 1.0, 9))
+    for again in (lambda: market.arm(setup), lambda: market.rearm(setup.bots[0])):
+        again()
+        (runner,) = market.series[("test", "BTC/USDT")].runners
+        runner.on_bar(bar(1))
+        assert runner.signal == ENTER_LONG
