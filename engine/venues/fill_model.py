@@ -28,6 +28,7 @@ from engine.core.types import (
     OrderType,
     Side,
     TimeInForce,
+    money,
 )
 from engine.venues.book import Depth, better, within
 from engine.venues.filters import STOPS, RejectCode, says
@@ -82,12 +83,19 @@ class Market:
         self.linear = self.instrument.kind is InstrumentKind.LINEAR
         self.orders: list[Resting] = []
         self.depth = Depth(self.instrument.contract_size)
-        self.last: Decimal | None = None
-        self.has_trades = False
+        self.traded: float | None = None  # the last trade
         self.mark: Decimal | None = None
         self.stale = True
         self.low_watch = inf
         self.high_watch = -inf
+
+    @property
+    def last(self) -> Decimal | None:
+        """The last price: that of the last trade; until one is heard, the middle of bid and ask."""
+        if self.traded is not None:
+            return money(self.traded)
+        bid, ask = self.depth.best(Side.BUY), self.depth.best(Side.SELL)
+        return None if bid is None or ask is None else (bid + ask) / 2
 
     def add(self, resting: Resting) -> None:
         self.orders.append(resting)

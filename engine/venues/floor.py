@@ -128,12 +128,7 @@ class Past:
         """Tell the floor of today what this one has learnt; what the ledger says of quantities stands."""
         for key, market in self.floor.markets.items():
             heir = to.markets.setdefault(key, Market(*key, to.instruments.get(key)))
-            heir.depth, heir.last, heir.has_trades, heir.mark = (
-                market.depth,
-                market.last,
-                market.has_trades,
-                market.mark,
-            )
+            heir.depth, heir.traded, heir.mark = market.depth, market.traded, market.mark
             heir.stale = True
         for order_id, was in self.floor.orders.items():
             if (now := to.orders.get(order_id)) is not None:

@@ -38,7 +38,7 @@ def hear(market: Market, value: MarketInput) -> None:
     elif isinstance(value, Book):
         market.depth.update(value.bids, value.asks)
     elif isinstance(value, Trade):
-        market.last, market.has_trades = money(value.price), True
+        market.traded = value.price
 
 
 def matches(market: Market, value: MarketInput, prices: Prices, ledger: Ledger | None) -> Iterator[Match]:
@@ -50,10 +50,14 @@ def matches(market: Market, value: MarketInput, prices: Prices, ledger: Ledger |
     if isinstance(value, Trade):
         yield from _traded(market, value)
     elif isinstance(value, Quote | Book):
-        _middle(market)
         yield from _displayed(market, value.ts)
     else:
         return
+    positions = market.positions(ledger) if market.mark is None else ()
+    for position in positions:
+        last = market.last
+        if last is not None and is_liquidated(position, last):
+            yield Liquidation(position, last)
     waiting = [
         r for r in market.orders if not r.arrived and r.active_ts <= value.ts and r.order.submitted_ts < value.ts
     ]
@@ -61,23 +65,12 @@ def matches(market: Market, value: MarketInput, prices: Prices, ledger: Ledger |
         if not resting.gone and not (resting.is_stop and not _triggers(market, resting, value.ts)):
             resting.arrived = True
             yield from _meet(market, resting, value.ts, prices)
-    if market.mark is None and market.last is not None:
-        for position in market.positions(ledger):
-            if is_liquidated(position, market.last):
-                yield Liquidation(position, market.last)
 
 
 def _cancels(market: Market, ts: int) -> Iterator[Match]:
     """Cancels that were on their way and act now, before what this input brings."""
     for resting in [r for r in market.orders if 0 < r.cancel_ts <= ts]:
         yield End(resting, OrderStatus.CANCELED, resting.order.reason, "canceled")
-
-
-def _middle(market: Market) -> None:
-    """Until a trade is heard, the last price is the middle of bid and ask."""
-    bid, ask = market.depth.best(Side.BUY), market.depth.best(Side.SELL)
-    if not market.has_trades and bid is not None and ask is not None:
-        market.last = (bid + ask) / 2
 
 
 # -- makers --------------------------------------------------------------------------------------------------------------
@@ -131,10 +124,11 @@ def _displayed(market: Market, ts: int) -> Iterator[Match]:
 
 def _triggers(market: Market, resting: Resting, ts: int) -> bool:
     """Does the last price trigger this stop? Its latency is behind it: it meets the market at once."""
-    if market.last is None or (resting.order.trigger == "mark" and market.mark is not None):
+    last = market.last
+    if last is None or (resting.order.trigger == "mark" and market.mark is not None):
         return False
-    follow(resting, market.last)
-    if reached(resting, market.last):
+    follow(resting, last)
+    if reached(resting, last):
         resting.triggered_ts = ts
     return resting.triggered_ts > 0
 
@@ -169,7 +163,8 @@ def _would_take(market: Market, side: Side, limit: Decimal, prices: Prices) -> b
     best = market.depth.best(Side.SELL if side is Side.BUY else Side.BUY)
     if best is not None:
         return within(side, best, limit)
-    return not market.depth.known and market.last is not None and prices.crosses(side, limit, market.last)
+    last = market.last
+    return not market.depth.known and last is not None and prices.crosses(side, limit, last)
 
 
 def _plan(market: Market, resting: Resting, limit: Decimal | None, prices: Prices) -> list[tuple[Decimal, Decimal]]:
@@ -178,7 +173,8 @@ def _plan(market: Market, resting: Resting, limit: Decimal | None, prices: Price
     if market.depth.known:
         beyond = prices.depth_ticks * instrument.tick_size
         return walk(market.depth.facing(side), side, resting.leaves, limit, beyond)
-    if market.last is None:
+    last = market.last
+    if last is None:
         return []
-    price = prices.taken(instrument, side, market.last, resting.leaves, None)
+    price = prices.taken(instrument, side, last, resting.leaves, None)
     return [(price, resting.leaves)] if within(side, price, limit) else []
