@@ -173,6 +173,7 @@ class PaperDesk:
     def hold(self, side: str, quantity: object, position: str = "", **more: Any) -> Position:
         """Have an open position."""
         position_side = PositionSide(side)
+        below = more.pop("liquidated_below", position_side is PositionSide.LONG)
         held = Position(
             id=position or f"{self.instrument.symbol}-{position_side}",
             bot_id="bot",
@@ -187,6 +188,7 @@ class PaperDesk:
             quantity=D(str(quantity)),
             kind=self.instrument.kind,
             contract_size=self.instrument.contract_size,
+            liquidated_below=below,
             **{k: _decimal(v) for k, v in more.items()},
         )
         self.ledger.positions[held.id] = held

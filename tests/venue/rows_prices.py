@@ -272,11 +272,13 @@ def _(make: Make) -> None:
     assert [x.price for x in desk.liquidations()] == [90] and desk.about(stop)[-1] == "CANCELED LIQUIDATION"
 
 
-@row("L", "Both legs of a hedge are looked at")
+@row("L", "Both legs of a hedge that share a liquidation price are taken, from the side that it lies on")
 def _(make: Make) -> None:
     desk = make(PERP)
     desk.hold("LONG", 2, liquidation_price=90)
-    desk.hold("SHORT", 2, liquidation_price=80)
+    desk.hold("SHORT", 2, liquidation_price=90, liquidated_below=True)
+    desk.mark(95)
+    assert not desk.liquidations()
     desk.mark(85)
     assert [x.position_id for x in desk.liquidations()] == [f"{PERP.symbol}-LONG", f"{PERP.symbol}-SHORT"]
     assert len({x.cause for x in desk.liquidations()}) == 2
