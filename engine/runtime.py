@@ -228,6 +228,8 @@ class Engine:
                 events = decide.on_candle(state, value, self.setup)
             elif type(value) is Tick:
                 self._last = value
+                if value.ts < state.quiet_until:
+                    continue
                 events = decide.on_tick(state, value, self.setup)
             else:
                 after = value.cause if self.clock_us is None else self.place

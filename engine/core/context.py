@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from engine.core.inputs import Cause
@@ -10,7 +12,7 @@ from engine.core.market import Market
 from engine.core.positions import Account
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.types import TradingState, uuid7
+from engine.core.types import TradingState, uuid7_of
 
 
 class State(msgspec.Struct):
@@ -18,21 +20,23 @@ class State(msgspec.Struct):
 
     ledger: Ledger
     market: Market
+    quiet_until: int = 0  # ticks before this bring about nothing, as long as no event has been decided
 
 
 class Context:
     """One input's decision under way. Intent numbers and ids come from here, so that they are the same in every replay."""
 
-    __slots__ = ("_key", "_number", "cause", "ledger", "market", "setup", "told", "ts")
+    __slots__ = ("_hash", "_number", "cause", "ledger", "market", "setup", "state", "told", "ts")
 
     def __init__(self, state: State, setup: Setup, ts: int, cause: Cause) -> None:
+        self.state = state
         self.ledger = state.ledger
         self.market = state.market
         self.setup = setup
         self.ts = ts
         self.cause = cause
         self._number = state.ledger.intents
-        self._key = ""
+        self._hash: hashlib._Hash | None = None
         self.told: set[str] = set()  # stops whose end has been said by this input
 
     def number(self) -> int:
@@ -41,10 +45,14 @@ class Context:
         return self._number
 
     def id(self, kind: str, *parts: object) -> str:
-        if not self._key:
+        """A UUIDv7 from the input's time and sha256(ledger id, cause, kind, parts)."""
+        if self._hash is None:
             cause = self.cause
-            self._key = f"{cause.place}|{cause.kind}|{cause.ordinal}"
-        return uuid7(self.ts, self.ledger.ledger_id, self._key, kind, *map(str, parts))
+            key = f"{self.ledger.ledger_id}\x1f{cause.place}|{cause.kind}|{cause.ordinal}\x1f"
+            self._hash = hashlib.sha256(key.encode())
+        hashed = self._hash.copy()
+        hashed.update("\x1f".join((kind, *map(str, parts))).encode())
+        return uuid7_of(self.ts, hashed.hexdigest())
 
     def view(self, account: Account | None = None) -> View:
         """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""

@@ -88,6 +88,8 @@ def warm(state: State, value: Input) -> None:
 def _settle(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
     """Evolve events and what they bring about, breadth first."""
     ledger = ctx.ledger
+    if events:
+        ctx.state.quiet_until = 0
     for event in events:  # grows while it is walked
         evolve(ledger, event)
         events.extend(follow(ctx, event))
@@ -242,14 +244,15 @@ _ENTRIES = {ENTER_LONG: PositionSide.LONG, ENTER_SHORT: PositionSide.SHORT}
 
 def on_tick(state: State, tick: Tick, setup: Setup) -> tuple[ev.Event, ...]:
     """Time has passed: entries that are too old go, a day begins, falls of equity stop the trading, samples are taken."""
-    ledger = state.ledger
-    ts = tick.ts
-    if (
-        ts < ledger.day_end
-        and ts < ledger.sampled_ts + setup.sample_us
-        and (not ledger.next_expiry or ts < ledger.next_expiry)
-        and (not setup.watches or _equity_holds(state, setup))
-    ):
+    if tick.ts < state.quiet_until:
+        return ()
+    ledger, ts = state.ledger, tick.ts
+    due = min(ledger.day_end, ledger.sampled_ts + setup.sample_us)
+    if ledger.next_expiry:
+        due = min(due, ledger.next_expiry)
+    if ts < due and (not setup.watches or _equity_holds(state, setup)):
+        if not setup.watches or not ledger.positions:
+            state.quiet_until = due
         return ()
     ctx = Context(state, setup, tick.ts, tick.cause)
     return _settle(ctx, _on_tick(ctx))

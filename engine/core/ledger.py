@@ -34,8 +34,15 @@ from engine.core.types import (
     entity_id,
 )
 
+#: Fields in the order of their definition, which is one order; `snapshot` sorts, because of the dictionaries.
+_encode = msgspec.json.Encoder().encode
+
 #: A late report of a closed order is still matched for this long (architecture.md, Outcomes).
 CLOSED_KEPT_US = 48 * HOUR_US
+
+
+def _by_number(order: Order) -> int:
+    return order.number
 
 
 class Counts(msgspec.Struct):
@@ -182,7 +189,9 @@ class Ledger(msgspec.Struct):
     def orders_of(self, position_id: str) -> list[Order]:
         """A position's open orders in the order of their sending."""
         found = [o for o in self.orders.values() if o.position_id == position_id]
-        return sorted(found, key=lambda o: o.number) if len(found) > 1 else found
+        if len(found) > 1:
+            found.sort(key=_by_number)
+        return found
 
     @property
     def account(self) -> Account:
@@ -527,8 +536,7 @@ def _next_expiry(ledger: Ledger) -> None:
 
 
 def _fold_into_digest(ledger: Ledger, value: Any) -> None:
-    body = msgspec.json.encode(value, order="sorted")
-    ledger.digest = hashlib.sha256(ledger.digest.encode() + body).hexdigest()
+    ledger.digest = hashlib.sha256(ledger.digest.encode() + _encode(value)).hexdigest()
 
 
 _HANDLERS: dict[type[ev.Event], Any] = {

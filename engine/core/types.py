@@ -247,12 +247,17 @@ def money(price: float) -> Decimal:
 
 def uuid7(ts: int, *parts: str) -> str:
     """UUIDv7 (RFC 9562): 48 bits of ms from `ts` (us UTC), the rest from sha256 of `parts`. Pure: same in, same out."""
-    digest = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:10], "big")
-    value = (ts // 1000 & 0xFFFF_FFFF_FFFF) << 80 | digest
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid7_of(ts, hashlib.sha256("\x1f".join(parts).encode()).hexdigest())
+
+
+#: The first digit of the fourth group: the variant's two bits, and two of the hash.
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def uuid7_of(ts: int, digest: str) -> str:
+    """The UUIDv7 of a time and the hex digits of a hash (20 are used); text work alone, as ids are made for every event."""
+    ms = f"{ts // 1000 & 0xFFFF_FFFF_FFFF:012x}"
+    return f"{ms[:8]}-{ms[8:]}-7{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
 
 
 def entity_id(ledger_id: str, kind: str, name: str) -> str:
