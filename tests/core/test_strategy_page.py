@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db.memory import MemoryJournal
+from db.memory import MemoryJournal, MemoryStore
 from engine.backtest import Backtest
 from engine.core import rules
 from engine.core.config import parse_config
+from engine.core.events import PositionClosed
 from engine.core.inputs import Candle
 from engine.core.rules import parse_rules
 from engine.core.strategy import ENTER_LONG, EXIT_LONG
-from engine.core.types import MINUTE_US, Instrument, InstrumentKind
+from engine.core.types import MINUTE_US, Instrument, InstrumentKind, PositionSide
 from engine.feeds.files import load_candle_file
 from engine.strategies import _made
 from tests.core import strategy_page as page
@@ -108,8 +109,13 @@ def test_an_example_trades_through_the_engine(name: str) -> None:
         kind=InstrumentKind.LINEAR,
     )
     bot = {"name": name, "strategy": page.rules_of(name)}
-    backtest = Backtest(parse_config({"schema": 1, "bots": [bot]}), [instrument], MemoryJournal())
+    store = MemoryStore()
+    backtest = Backtest(parse_config({"schema": 1, "bots": [bot]}), [instrument], MemoryJournal(store))
     backtest.feed(candles)
     backtest.finish()
     assert backtest.market.series[("test", "BTC/USDT")].runners[0].error is None
-    assert backtest.ledger.counts.trades > 2
+    assert backtest.ledger.counts.trades > 10
+    sides = {event.side for _, event in store.pairs if isinstance(event, PositionClosed)}
+    assert sides == (
+        {PositionSide.LONG, PositionSide.SHORT} if "entry_short" in page.rules_of(name) else {PositionSide.LONG}
+    )
