@@ -22,25 +22,17 @@ RECENT_ORDERS = 50
 _UNITS = {
     "PRICE_COLLAR": "%",
     "MAX_GROSS_EXPOSURE": "%",
+    "MAX_LEVERAGE": "x",
+    "LIQUIDATION_DISTANCE": "%",
+    "MARGIN_RATIO": "%",
+    "MAX_MESSAGE_RATE": "/s",
     "STALE_DATA": "s",
+    "CLOCK_SKEW": "ms",
+    "SPREAD": "bps",
+    "DATA_REASONABILITY": "ATR",
     "DAILY_LOSS_LOCK": "%",
     "MAX_DRAWDOWN": "%",
 }
-_BOARD = (
-    "TRADING_STATE",
-    "INSTRUMENT_RULES",
-    "PRICE_COLLAR",
-    "MAX_ORDER_VALUE",
-    "MAX_ORDER_SIZE",
-    "MAX_POSITION",
-    "MAX_GROSS_EXPOSURE",
-    "MAX_OPEN_POSITIONS",
-    "BUYING_POWER",
-    "DUPLICATE_ORDER",
-    "STALE_DATA",
-    "DAILY_LOSS_LOCK",
-    "MAX_DRAWDOWN",
-)
 
 
 class BoardMemory:
@@ -73,7 +65,9 @@ def places(instrument: Instrument | None) -> int:
 
 def board(view: risk.View, memory: BoardMemory) -> tuple[cl.GateView, ...]:
     standing = {gate.gate: gate for gate in risk.board(view)}
-    return tuple(_gate(name, standing.get(name) or memory.last.get(name), memory) for name in _BOARD)
+    return tuple(
+        _gate(name, standing.get(name) or memory.last.get(name), memory) for name in (gate.name for gate in risk.GATES)
+    )
 
 
 def _gate(name: str, gate: ev.GateResult | None, memory: BoardMemory) -> cl.GateView:

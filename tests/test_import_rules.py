@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = sorted((ROOT / "engine" / "core").glob("*.py"))
+CORE = sorted((ROOT / "engine" / "core").rglob("*.py"))
 CORE_MAY = {"__future__", "collections", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib", "itertools",
             "json", "math", "operator", "re", "types", "typing", "unicodedata", "bisect",
             "msgspec", "pydantic", "pydantic_core", "numpy", "talib", "engine"}  # fmt: skip
-MONEY = ("ledger.py", "orders.py", "positions.py", "sizing.py", "exits.py", "risk.py", "entries.py", "decide.py")
+MONEY = ("ledger.py", "orders.py", "positions.py", "sizing.py", "exits.py", "entries.py", "decide.py", "books.py",
+         *(f"risk/{path.name}" for path in sorted((ROOT / "engine" / "core" / "risk").glob("*.py"))))  # fmt: skip
 #: Where engine, database and ccxt meet: the composition root and the commands; ccxt itself lives in the live feed.
 COMPOSITION = ("engine/app.py", "engine/host.py", "engine/keepers.py", "engine/offline.py")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_s
 from pydantic_core import PydanticCustomError
 
 from engine.core.canonical import canonical_json, sha256_hex
-from engine.core.limits import Limit, Limits, Model, Num, Percent, Positive
+from engine.core.limits import AccountLimits, Limits, Model, Num, Percent, Positive
 from engine.core.rules import RuleDocument, RuleError, parse_rules
 from engine.core.types import MarginMode, PositionMode
 
@@ -211,7 +211,7 @@ class Portfolio(Model):
 class AccountConfig(Model):
     """What holds for the whole account."""
 
-    limits: Limits = Limits(max_open_positions=Limit(hard=Decimal(10)))
+    limits: AccountLimits = AccountLimits()
     """Limits of each portfolio as a whole."""
     halt_policy: Literal["keep_with_exits", "flatten"] = "keep_with_exits"
     """What HALT does to positions: keep them with their protective exits, or close them."""

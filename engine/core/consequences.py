@@ -8,17 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.core import events as ev
-from engine.core import exits
+from engine.core import exits, risk
+from engine.core.books import actor_of
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
 from engine.core.fills import after_margin, after_marks, dust
 from engine.core.positions import Position
 from engine.core.setup import portfolio_id
-from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState
+from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState, Verdict
 
 Events = list[ev.Event]
 
-DAILY_LOSS_ACTOR = "gate:DAILY_LOSS_LOCK"
+DAILY_LOSS_ACTOR = actor_of("DAILY_LOSS_LOCK")
 #: Market orders that a flattening sends for one position before it asks for a person.
 FLATTEN_TRIES = 10
 
@@ -220,11 +221,18 @@ def _after_bot(ctx: Context, e: ev.BotStatusChanged) -> Events:
 
 
 def _after_day(ctx: Context, e: ev.DayStarted) -> Events:
-    """The daily loss lock ends with its day."""
+    """The daily loss lock ends with its day, of the account and of the portfolio's bots."""
     ledger = ctx.ledger
-    if ledger.state is not TradingState.REDUCING or ledger.state_actor != DAILY_LOSS_ACTOR:
-        return []
-    return [state_changed(ctx, TradingState.ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day")]
+    locked = [("", ledger.state, ledger.state_actor)] if e.portfolio_id == ledger.account.portfolio_id else []
+    for bot in ctx.setup.bots:
+        if bot.portfolio_id == e.portfolio_id:
+            book = ledger.bots[bot.id]
+            locked.append((bot.id, book.state, book.state_actor))
+    return [
+        state_changed(ctx, TradingState.ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day", bot_id=scope)
+        for scope, state, actor in locked
+        if state is TradingState.REDUCING and actor == DAILY_LOSS_ACTOR
+    ]
 
 
 def _after_config(ctx: Context, e: ev.ConfigActivated) -> Events:
@@ -292,6 +300,30 @@ def state_changed(
     )
 
 
+def tripped(ctx: Context, trips: list[risk.Trip]) -> Events:
+    """What gates ask for beyond refusing orders."""
+    out: Events = []
+    for trip in trips:
+        halts = trip.state is TradingState.HALTED
+        policy = ctx.setup.account.halt_policy if halts else "keep_with_exits"
+        verb = "HALT" if halts else "PAUSE"
+        out.append(state_changed(ctx, trip.state, verb, trip.actor, trip.reason, policy, trip.scope))
+    return out
+
+
+def _after_refusal(ctx: Context, e: ev.IntentEvaluated) -> Events:
+    """A refusal may ask for more than itself: a throttle takes the bot out, a flood of messages reduces."""
+    if e.verdict is not Verdict.BLOCKED:
+        return []
+    bot = ctx.setup.by_id.get(e.bot_id)
+    view = ctx.view(ctx.ledger.accounts[bot.portfolio_id] if bot is not None else None)
+    return tripped(ctx, risk.trips(view, e.gates, e.bot_id))
+
+
+def _after_doubt(ctx: Context, e: ev.OrderInDoubt) -> Events:
+    return tripped(ctx, risk.trips(ctx.view()))
+
+
 def _after_exits(ctx: Context, e: ev.ExitsMoved) -> Events:
     return place_exits(ctx, ctx.ledger.positions[e.position_id])
 
@@ -301,7 +333,9 @@ _FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
     ev.TradingStateChanged: _after_state,
     ev.StopCompleted: _after_stop,
     ev.BotStatusChanged: _after_bot,
+    ev.IntentEvaluated: _after_refusal,
     ev.OrderAccepted: _after_accept,
+    ev.OrderInDoubt: _after_doubt,
     ev.OrderRejected: _after_end,
     ev.OrderCanceled: _after_end,
     ev.OrderExpired: _after_end,

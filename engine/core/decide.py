@@ -12,7 +12,7 @@ from typing import Any, cast
 from engine.core import events as ev
 from engine.core import exits, orders, risk
 from engine.core.commands import bot_status, on_command
-from engine.core.consequences import DAILY_LOSS_ACTOR, FLATTEN_TRIES, follow, moved, state_changed
+from engine.core.consequences import FLATTEN_TRIES, follow, moved, tripped
 from engine.core.context import Context, State
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
 from engine.core.fills import on_fill, on_funding, on_liquidation
@@ -29,7 +29,6 @@ from engine.core.inputs import (
     VenueReport,
 )
 from engine.core.ledger import Ledger, drawdown, evolve
-from engine.core.margin import equity as equity_of
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
 from engine.core.positions import Account, Position
@@ -44,7 +43,6 @@ from engine.core.types import (
     OrderStatus,
     PositionMode,
     PositionSide,
-    TradingState,
     Verdict,
     money,
 )
@@ -53,8 +51,6 @@ Events = list[ev.Event]
 
 #: Events of one input. Far beyond anything real: a loop in the rules below must end as an error, not as a hang.
 EVENTS_MAX = 10_000
-
-DRAWDOWN_ACTOR = "gate:MAX_DRAWDOWN"
 
 
 def step(state: State, value: Input, setup: Setup) -> tuple[ev.Event, ...]:
@@ -250,27 +246,12 @@ def on_tick(state: State, tick: Tick, setup: Setup) -> tuple[ev.Event, ...]:
     due = min(ledger.day_end, ledger.sampled_ts + setup.sample_us)
     if ledger.next_expiry:
         due = min(due, ledger.next_expiry)
-    if ts < due and (not setup.watches or _equity_holds(state, setup)):
-        if not setup.watches or not ledger.positions:
+    if ts < due and risk.calm(ledger, state.market, setup):
+        if not ledger.positions or not risk.watches(setup):
             state.quiet_until = due
         return ()
     ctx = Context(state, setup, tick.ts, tick.cause)
     return _settle(ctx, _on_tick(ctx))
-
-
-def _equity_holds(state: State, setup: Setup) -> bool:
-    """Nothing has moved since the last look, or equity is above every floor of G13."""
-    ledger, market = state.ledger, state.market
-    if ledger.state is not TradingState.ACTIVE:
-        return True
-    if not ledger.positions and ledger.counts.fills == market.watched_fills:
-        return True
-    for account in ledger.accounts.values():
-        floor = max(account.peak_equity * setup.drawdown_floor, account.day_start_equity * setup.daily_loss_floor)
-        if equity_of(ledger, market, account) < floor:
-            return False
-    market.watched_fills = ledger.counts.fills
-    return True
 
 
 def _on_tick(ctx: Context) -> Events:
@@ -287,10 +268,16 @@ def _on_tick(ctx: Context) -> Events:
         if new_day:
             end = ctx.setup.day_end(ctx.ts)
             out.append(
-                ev.DayStarted(ts=ctx.ts, cause=ctx.cause, portfolio_id=account.portfolio_id, equity=equity, day_end=end)
+                ev.DayStarted(
+                    ts=ctx.ts,
+                    cause=ctx.cause,
+                    portfolio_id=account.portfolio_id,
+                    equity=equity,
+                    day_end=end,
+                    bots=view.bots_pnl(),
+                )
             )
-        if ledger.state is TradingState.ACTIVE:
-            out += _monitors(ctx, view, account, equity)
+        out += tripped(ctx, risk.trips(view))
         if sample:
             out.append(_sample(ctx, view, account, equity))
     if sample:
@@ -323,23 +310,8 @@ def _sample(ctx: Context, view: risk.View, account: Account, equity: Decimal) ->
         day_pnl=equity - account.day_start_equity,
         open_positions=count,
         marks=marks,
+        bots=view.bots_pnl(),
     )
-
-
-def _monitors(ctx: Context, view: risk.View, account: Account, equity: Decimal) -> Events:
-    """G13 as a watch, not only as a gate: a fall stops the trading whether or not anyone wants to trade."""
-    setup = ctx.setup
-    if equity < account.peak_equity * setup.drawdown_floor:
-        policy = setup.account.halt_policy
-        why = _beyond(risk.max_drawdown(view))
-        return [state_changed(ctx, TradingState.HALTED, "HALT", DRAWDOWN_ACTOR, why, policy)]
-    if equity < account.day_start_equity * setup.daily_loss_floor:
-        return [state_changed(ctx, TradingState.REDUCING, "PAUSE", DAILY_LOSS_ACTOR, _beyond(risk.daily_loss(view)))]
-    return []
-
-
-def _beyond(gate: ev.GateResult) -> str:
-    return f"{gate.gate} {gate.actual} % beyond {gate.limit} %"
 
 
 def _gate_changes(ctx: Context, view: risk.View) -> Events:

@@ -73,11 +73,10 @@ def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, posi
     slip = ctx.setup.entry_slip
     estimate = limit if limit is not None else mark * (1 + slip if buys else 1 - slip)
     view = ctx.view(ctx.ledger.accounts[bot.portfolio_id])
-    quantity, sized_by = entry_quantity(view, bot, instrument, estimate)
+    size = entry_quantity(view, bot, instrument, estimate, side)
     number = ctx.number()
-    if quantity == ZERO:
-        order_id = ctx.id("order", number)
-        return [signal, denied(ctx, signal, order_id, quantity, "SIZE_BELOW_MINIMUM", sized_by)]
+    if size.code:
+        return [signal, denied(ctx, signal, ctx.id("order", number), ZERO, size.code, size.reason)]
     entry = bot.entry
     resting = limit is not None
     draft = Draft(
@@ -93,7 +92,7 @@ def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, posi
         time_in_force=TimeInForce(entry.time_in_force) if resting else TimeInForce.IOC,
         origin=Origin.ENTRY,
         role="ENTRY",
-        quantity=quantity,
+        quantity=size.quantity,
         estimate=estimate,
         limit=limit,
         valid_until=ctx.ts + entry.valid_min * MINUTE_US if resting else None,
@@ -234,6 +233,13 @@ def _gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated |
         price=draft.limit or draft.estimate,
         stop_price=draft.stop_price,
         reduce_only=draft.reduce_only,
+        position_side=draft.position_side,
+        time_in_force=draft.time_in_force,
+        kind=instrument.kind,
+        contract_size=instrument.contract_size,
+        leverage=draft.leverage,
+        margin_mode=draft.margin_mode,
+        signal_id=draft.signal_id,
     )
     gates = risk.evaluate(ctx.view(ctx.ledger.accounts[draft.portfolio_id]), intent)
     verdict = risk.verdict_of(gates)

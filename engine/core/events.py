@@ -460,15 +460,17 @@ class DustKept(Event, frozen=True):
 
 
 class DayStarted(Event, frozen=True):
-    """The baseline of the daily loss lock; the day lasts until `day_end` (us UTC)."""
+    """The baselines of the daily loss lock: the portfolio's equity and, by id, what each of its bots had made; the day lasts
+    until `day_end` (us UTC)."""
 
     portfolio_id: str
     equity: Decimal
     day_end: int
+    bots: dict[str, Decimal] = {}
 
 
 class EquitySampled(Event, frozen=True):
-    """Equity at marks. `marks` are the prices used, by "exchange symbol"."""
+    """Equity at marks. `marks` are the prices used, by "exchange symbol"; `bots` what each bot has made, by id."""
 
     level: ClassVar[Level] = Level.DEBUG
     portfolio_id: str
@@ -482,6 +484,7 @@ class EquitySampled(Event, frozen=True):
     day_pnl: Decimal
     open_positions: int
     marks: dict[str, Decimal]
+    bots: dict[str, Decimal] = {}
 
 
 AnyEvent = (

@@ -12,17 +12,17 @@ from typing import Any
 
 import msgspec
 
+from engine.core import books
 from engine.core import events as ev
 from engine.core import orders as order_rules
+from engine.core.books import BotBook, Messages
 from engine.core.inputs import Cause
 from engine.core.orders import Order
 from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, keep_dust
 from engine.core.types import (
     DAY_US,
     HOUR_US,
-    MINUTE_US,
     QUANTUM,
-    SECOND_US,
     ZERO,
     BotStatus,
     InvariantError,
@@ -55,48 +55,6 @@ class Counts(msgspec.Struct):
     signals: int = 0
 
 
-class Messages(msgspec.Struct):
-    """Orders and cancels sent in the running second, minute and day of input time (G8): numbers of it, and counts."""
-
-    second: int = 0
-    in_second: int = 0
-    minute: int = 0
-    in_minute: int = 0
-    day: int = 0
-    in_day: int = 0
-
-    def add(self, ts: int) -> None:
-        second, minute, day = ts // SECOND_US, ts // MINUTE_US, ts // DAY_US
-        self.in_second = self.in_second + 1 if second == self.second else 1
-        self.in_minute = self.in_minute + 1 if minute == self.minute else 1
-        self.in_day = self.in_day + 1 if day == self.day else 1
-        self.second, self.minute, self.day = second, minute, day
-
-
-class BotBook(msgspec.Struct):
-    """What the ledger knows of one bot: where it is in its life, what it may trade, and what G9 and Kelly learn from."""
-
-    status: BotStatus = BotStatus.WARMING_UP
-    reason: str = ""
-    state: TradingState = TradingState.ACTIVE
-    state_reason: str = ""
-    state_actor: str = ""
-    policy: str = "keep_with_exits"
-    entries: int = 0
-    entry_ts: list[int] = []
-    last_signal_ts: dict[str, int] = {}
-    losses_in_row: int = 0
-    wins: int = 0
-    losses: int = 0
-    won: Decimal = ZERO
-    lost: Decimal = ZERO
-    realized_pnl: Decimal = ZERO
-    day_start_pnl: Decimal = ZERO
-    peak_pnl: Decimal = ZERO
-    last_stop_ts: dict[str, int] = {}
-    recent: dict[str, list[RoundTrip]] = {}
-
-
 class Stop(msgspec.Struct):
     """A stop under way: what must still end, by id; "" until its outcome is known."""
 
@@ -110,13 +68,6 @@ class Stop(msgspec.Struct):
     @property
     def done(self) -> bool:
         return all(self.orders.values()) and all(self.positions.values())
-
-
-class RoundTrip(msgspec.Struct, frozen=True, array_like=True):
-    """A closed round trip of a symbol: when, and what it made in percent of its entry notional."""
-
-    ts: int
-    pnl_pct: Decimal
 
 
 class Ledger(msgspec.Struct):
@@ -288,13 +239,23 @@ def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
 
 def _set_state(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     if e.bot_id:
-        book = ledger.bots[e.bot_id]
-        book.state, book.state_reason, book.state_actor, book.policy = e.state, e.reason, e.actor, e.policy
+        books.state_changed(ledger.bots[e.bot_id], e)
         return
+    if e.state is TradingState.ACTIVE and books.is_person(e.actor):
+        _rearm(ledger)
     ledger.state, ledger.state_reason, ledger.state_actor = e.state, e.reason, e.actor
     ledger.state_since = e.ts
     ledger.halt_policy = e.policy
     ledger.held = False
+
+
+def _rearm(ledger: Ledger) -> None:
+    """A person who resumes after a loss accepts it: what stopped the account is measured from the last sample on."""
+    for account in ledger.accounts.values():
+        if ledger.state_actor == books.actor_of("MAX_DRAWDOWN"):
+            account.peak_equity = account.equity
+        if ledger.state_actor == books.actor_of("DAILY_LOSS_LOCK"):
+            account.day_start_equity = account.equity
 
 
 def _begin_stop(ledger: Ledger, e: ev.TradingStateChanged) -> None:
@@ -353,9 +314,9 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
     ledger.orders[e.order_id] = order_rules.from_event(e)
     if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
         ledger.next_expiry = e.valid_until
-    if e.origin is Origin.ENTRY:
-        ledger.bots[e.bot_id].entries += 1
-    elif e.origin is Origin.FLATTEN:
+    ledger.messages.add(e.ts)
+    books.submitted(ledger.bots[e.bot_id], e)
+    if e.origin is Origin.FLATTEN:
         ledger.positions[e.position_id].flatten_tries += 1
     _count_resting(ledger, ledger.orders[e.order_id], 1)
 
@@ -399,6 +360,8 @@ def _in_doubt(ledger: Ledger, e: ev.OrderInDoubt) -> None:
 def _cancel_requested(ledger: Ledger, e: ev.CancelRequested) -> None:
     order = ledger.orders[e.order_id]
     ledger.intents = e.number
+    ledger.messages.add(e.ts)
+    ledger.bots[e.bot_id].messages.add(e.ts)
     order.cancel_requested, order.cancel_number = True, e.number
     order.cancel_cause, order.reason, order.updated_ts = e.cause, e.reason, e.ts
     if order.valid_until is not None:
@@ -434,6 +397,7 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
         position.taken.append(order.role)
         position.wants -= 1
     apply_fill(account, position, e)
+    ledger.bots[e.bot_id].realized_pnl += e.pnl - e.fee_value
     _fold_into_digest(ledger, e)
     _settle(ledger, account, position, e.ts)
     _rehome(ledger, order)
@@ -474,6 +438,11 @@ def _dust_kept(ledger: Ledger, e: ev.DustKept) -> None:
     _settle(ledger, account, position, e.ts)
 
 
+def _position_closed(ledger: Ledger, e: ev.PositionClosed) -> None:
+    position = ledger.position(e.position_id)
+    books.closed(ledger.bots[e.bot_id], e, position.entry_notional if position is not None else ZERO)
+
+
 def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
     position = ledger.positions[e.position_id]
     position.stop_price, position.take_profit_price = e.stop_price, e.take_profit_price
@@ -484,6 +453,8 @@ def _exits_moved(ledger: Ledger, e: ev.ExitsMoved) -> None:
 def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
     account = ledger.accounts[e.portfolio_id]
     account.day_start_ts, account.day_start_equity = e.ts, e.equity
+    for bot_id, pnl in e.bots.items():
+        ledger.bots[bot_id].day_start_pnl = pnl
     # Prune by the start of the day BEFORE: whatever goes was closed at least one committed batch ago.
     limit = ledger.day_end - DAY_US - CLOSED_KEPT_US
     ledger.day_end = e.day_end
@@ -496,6 +467,9 @@ def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
     account = ledger.accounts[e.portfolio_id]
     account.equity, account.peak_equity = e.equity, e.peak_equity
     account.sampled_ts = ledger.sampled_ts = e.ts
+    for bot_id, pnl in e.bots.items():
+        book = ledger.bots[bot_id]
+        book.peak_pnl = max(book.peak_pnl, pnl)
     for position in ledger.positions.values():
         mark = e.marks.get(f"{position.exchange} {position.symbol}")
         if mark is not None:
@@ -564,7 +538,7 @@ _HANDLERS: dict[type[ev.Event], Any] = {
     ev.OrderAdopted: _adopted,
     ev.OrderFilled: _filled,
     ev.PositionOpened: _command_seen,
-    ev.PositionClosed: _command_seen,
+    ev.PositionClosed: _position_closed,
     ev.ExitsMoved: _exits_moved,
     ev.MarginChanged: _margin_changed,
     ev.FundingPaid: _funding_paid,

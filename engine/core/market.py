@@ -6,14 +6,17 @@ from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 
-from engine.core.indicators import IndicatorSet
+import msgspec
+
+from engine.core.indicators import NAN, IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
 from engine.core.timeframes import TimeframeError
-from engine.core.types import Instrument, InvariantError, money
+from engine.core.types import SECOND_US, Instrument, InvariantError, money
 
+INFINITY = float("inf")
 Key = tuple[str, str]  # exchange, symbol
 ANY_SIGNAL = ENTER_LONG | EXIT_LONG | ENTER_SHORT | EXIT_SHORT
 
@@ -72,9 +75,11 @@ class Series:
 
     __slots__ = (
         "_due",
+        "_heard",
         "_mark_money",
         "_money",
         "atrs",
+        "band_us",
         "bars",
         "calls",
         "close_ts",
@@ -102,20 +107,22 @@ class Series:
         self.atrs: IndicatorSet | None = None
         self.calls = False  # a runner has something to say
         self.features: dict[str, Feature] = {}  # the last of each name, for runners that come later
+        self.band_us = 0  # how far back `band` is asked for
+        self._heard: deque[tuple[int, float, float]] = deque()  # (second, lowest, highest) between bars
         self._money: Decimal | None = None
         self._mark_money: Decimal | None = None
 
     @property
     def mark_price(self) -> Decimal | None:
         """The venue's mark price as money, None where it says none."""
-        if self._mark_money is None and self.mark is not None:
+        if self._mark_money is None and self.mark is not None and 0 < self.mark < INFINITY:
             self._mark_money = money(self.mark)
         return self._mark_money
 
     @property
     def price(self) -> Decimal | None:
-        """The last price as money, None before the first."""
-        if self._money is None and self.last is not None:
+        """The last price as money, None before the first and for what is no price (NaN, zero)."""
+        if self._money is None and self.last is not None and 0 < self.last < INFINITY:
             self._money = money(self.last)
         return self._money
 
@@ -148,6 +155,7 @@ class Series:
         self._money = None
         self.words += 1
         self._due = value.received_ts
+        self._keep(value.ts, self.last)
 
     @property
     def late_us(self) -> int | None:
@@ -160,6 +168,34 @@ class Series:
         if self._due is None and self.bars:
             self._due = self.tail[-1].received_ts + self.tail[-1].timeframe_us
         return self._due
+
+    def _keep(self, ts: int, price: float) -> None:
+        """Remember a price between bars, second by second, as long as `band` may ask for it."""
+        second, heard = ts // SECOND_US, self._heard
+        if heard and heard[-1][0] == second:
+            _, low, high = heard.pop()
+            heard.append((second, min(low, price), max(high, price)))
+            return
+        heard.append((second, price, price))
+        while heard[0][0] < (ts - self.band_us) // SECOND_US:
+            heard.popleft()
+
+    def band(self, since: int) -> tuple[float, float]:
+        """Lowest and highest price since `since` (us UTC): closes of bars, what was heard between them, and the last one."""
+        low = high = self.last if self.last is not None else NAN
+        for candle in reversed(self.tail):
+            if candle.ts < since:
+                break
+            close = candle.close
+            if close < low:
+                low = close
+            elif close > high:
+                high = close
+        for second, lowest, highest in reversed(self._heard):
+            if second < since // SECOND_US:
+                break
+            low, high = min(low, lowest), max(high, highest)
+        return low, high
 
     def age_us(self, now: int) -> int | None:
         """How long it has been silent beyond what is normal, in us; None when nothing was heard."""
@@ -174,11 +210,20 @@ class Series:
         return value if value == value else None
 
 
+class House(msgspec.Struct):
+    """The state of the house, which the shell sets (G12, G14); None is not known. A paper venue is the ledger's fold: clean."""
+
+    reconciled: bool | None = True
+    journal_ok: bool | None = True
+    clock_skew_ms: float | None = 0.0
+
+
 class Market:
     """A Series by (exchange, symbol), each with a runner for every bot that trades it."""
 
     def __init__(self, instruments: Iterable[Instrument], tail_bars: int = 0) -> None:
         self.series: dict[Key, Series] = {(i.exchange, i.symbol): Series(i, tail_bars) for i in instruments}
+        self.house = House()
         self.watched_fills = -1  # how many fills the watch over equity has seen
 
     @property
@@ -204,6 +249,7 @@ class Market:
             periods = sorted({period for bot in bots for period in bot.atr_periods})
             atrs = {f"atr_{n}": Indicator(fn="ATR", params={"timeperiod": n}) for n in periods}
             series.atrs = IndicatorSet(atrs) if atrs else None
+            series.band_us = max((bot.limits.price_band_s for bot in bots), default=0) * SECOND_US
             series.runners = [Runner(bot) for bot in bots]
             for candle in series.tail:
                 if series.atrs is not None:

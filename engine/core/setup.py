@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine.core.canonical import sha256_hex
 from engine.core.config import BotConfig, Config, Entry, Exits, Margin, PythonStrategy, Sizing, canonical
-from engine.core.limits import Limit, Limits
+from engine.core.limits import Limit, Limits, tightest
 from engine.core.rules import RuleDocument
 from engine.core.strategy import Factory, RuleStrategy, Strategy
 from engine.core.types import DAY_US, MINUTE_US, Instrument, entity_id
+
+if TYPE_CHECKING:
+    from engine.core.risk.view import Plan
 
 #: Bars of the average true range that G12 holds a jump against.
 JUMP_ATR_PERIOD = 14
@@ -53,7 +55,8 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
             periods.add(self.sizing.atr_period)
         if self.exits.trailing is not None and self.exits.trailing.atr_multiple is not None:
             periods.add(self.exits.trailing.atr_period)
-        if self.limits.max_jump_atr.hard is not None or self.limits.max_jump_atr.soft is not None:
+        jump = self.limits.max_jump_atr
+        if jump != Limit() or any("atr_pct" in rule.reads() for rule in self.limits.risk_rules):
             periods.add(JUMP_ATR_PERIOD)
         return periods
 
@@ -81,15 +84,12 @@ class Setup:
         self.account = config.account
         self.costs = config.costs
         self.sample_us = config.account.equity_sample_s * 1_000_000
-        # Fractions of peak and day start below which the account is stopped; 0 never.
-        self.drawdown_floor = _floor(config.account.limits.max_drawdown_pct)
-        self.daily_loss_floor = _floor(config.account.limits.daily_loss_pct)
         self.entry_slip = (config.costs.slippage_bps + config.costs.half_spread_bps) / 10_000
+        self.plans: dict[str, Plan] = {}  # by bot id: what the gates have worked out of limits (engine.core.risk)
         self.bots = tuple(
             _bot(bot, config, ledger_id, factories) for bot in sorted(config.bots, key=lambda b: b.name) if bot.enabled
         )
         self.by_id = {bot.id: bot for bot in self.bots}
-        self.watches = self.drawdown_floor > 0 or self.daily_loss_floor > 0
         #: Bots whose exits a bar can move: "trailing" when nothing but a new extreme can, else "all".
         self.moves = {bot.id: bot.exits_move for bot in self.bots if bot.exits_move}
 
@@ -125,28 +125,8 @@ def _bot(bot: BotConfig, config: Config, ledger_id: str, factories: Mapping[str,
         entry=bot.entry,
         exits=bot.exits,
         margin=bot.margin,
-        limits=_tightest(bot.limits, config.account.limits),
+        limits=tightest(bot.limits, config.account.limits),
         own_limits=bot.limits,
         warmup_factor=config.warmup_factor,
         factories=factories,
     )
-
-
-def _tightest(bot: Limits, account: Limits) -> Limits:
-    """Bot and account limits merged, the smaller of each (risk.md). Limits of the whole account stay in the account's."""
-    merged: dict[str, Any] = {}
-    for name in Limits.model_fields:
-        own, of_all = getattr(bot, name), getattr(account, name)
-        merged[name] = _tighter(own, of_all) if isinstance(own, Limit) else own
-    return Limits(**merged)
-
-
-def _tighter(a: Limit, b: Limit) -> Limit:
-    hard = min((x for x in (a.hard, b.hard) if x is not None), default=None)
-    soft = min((x for x in (a.soft, b.soft, hard) if x is not None), default=None)
-    has_soft = a.soft is not None or b.soft is not None
-    return Limit(soft=soft if has_soft else None, hard=hard)
-
-
-def _floor(limit: Limit) -> Decimal:
-    return Decimal(0) if limit.hard is None else (100 - limit.hard) / 100

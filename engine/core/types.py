@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, DefaultContext, getcontext
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ getcontext().prec = 80
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+HUNDRED = Decimal(100)
 #: The smallest step that a column keeps; what a division leaves is rounded to it.
 QUANTUM = Decimal("1e-18")
 SECOND_US = 1_000_000
@@ -41,6 +43,18 @@ TIMEFRAMES_US: dict[str, int] = {
 }
 
 
+E = TypeVar("E", bound=Enum)
+
+
+def quick(enum: type[E]) -> type[E]:
+    """Put the members of an enum where a class looks first: Python 3.11 finds them by a descriptor written in Python (160 ns,
+    several times for every order), 3.12 as this does (20 ns)."""
+    for member in enum:
+        type.__setattr__(enum, member.name, member)
+    return enum
+
+
+@quick
 class Mode(StrEnum):
     """What kind of account a ledger holds. LIVE is not available yet."""
 
@@ -49,16 +63,19 @@ class Mode(StrEnum):
     LIVE = "LIVE"
 
 
+@quick
 class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
 
+@quick
 class PositionSide(StrEnum):
     LONG = "LONG"
     SHORT = "SHORT"
 
 
+@quick
 class OrderType(StrEnum):
     """A LIMIT with time in force GTX is post-only. TRAILING_STOP follows the best price by its `callback_rate`."""
 
@@ -69,6 +86,7 @@ class OrderType(StrEnum):
     TRAILING_STOP = "TRAILING_STOP"
 
 
+@quick
 class TimeInForce(StrEnum):
     """Good till cancelled, immediate or cancel, fill or kill, good till crossing (post-only)."""
 
@@ -78,6 +96,7 @@ class TimeInForce(StrEnum):
     GTX = "GTX"
 
 
+@quick
 class InstrumentKind(StrEnum):
     """SPOT moves whole notionals; LINEAR is a perpetual future margined and settled in its quote currency."""
 
@@ -85,6 +104,7 @@ class InstrumentKind(StrEnum):
     LINEAR = "LINEAR"
 
 
+@quick
 class MarginMode(StrEnum):
     """Who answers for a loss: the position's own margin, or the whole account."""
 
@@ -92,6 +112,7 @@ class MarginMode(StrEnum):
     CROSS = "CROSS"
 
 
+@quick
 class PositionMode(StrEnum):
     """One position per bot and symbol that flips, or a long and a short one beside each other."""
 
@@ -99,6 +120,7 @@ class PositionMode(StrEnum):
     HEDGE = "HEDGE"
 
 
+@quick
 class OrderStatus(StrEnum):
     """FIX words. Terminal: DENIED, FILLED, CANCELED, REJECTED, EXPIRED."""
 
@@ -117,6 +139,7 @@ TERMINAL = frozenset(
 )
 
 
+@quick
 class Origin(StrEnum):
     """Why an order exists. Everything but ENTRY can only reduce risk."""
 
@@ -126,6 +149,7 @@ class Origin(StrEnum):
     LIQUIDATION = "LIQUIDATION"
 
 
+@quick
 class TradingState(StrEnum):
     """ACTIVE trades; PAUSED and REDUCING refuse what adds risk; HALTED also survives until a typed reason."""
 
@@ -144,6 +168,7 @@ STRICTNESS: dict[TradingState, int] = {
 }
 
 
+@quick
 class Verb(StrEnum):
     """What an operator can ask of a running engine. The stop verbs and RESUME also speak to one bot; the last four only do."""
 
@@ -161,6 +186,7 @@ class Verb(StrEnum):
     CANCEL_ORDER = "CANCEL_ORDER"
 
 
+@quick
 class BotStatus(StrEnum):
     """Where a bot is in its life. What it may trade is its TradingState, which an operator or a gate sets."""
 
@@ -170,6 +196,7 @@ class BotStatus(StrEnum):
     ERROR = "ERROR"
 
 
+@quick
 class Level(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -177,6 +204,7 @@ class Level(StrEnum):
     ERROR = "ERROR"
 
 
+@quick
 class Verdict(StrEnum):
     ALLOWED = "ALLOWED"
     WARNED = "WARNED"
