@@ -13,7 +13,7 @@ from engine.core.books import actor_of
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
 from engine.core.fills import after_margin, after_marks, dust
-from engine.core.positions import Position
+from engine.core.positions import Position, side_of
 from engine.core.setup import portfolio_id
 from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState, Verdict
 
@@ -90,7 +90,7 @@ def _opened(ctx: Context, position: Position, e: ev.OrderFilled) -> ev.PositionO
 
 
 def _closed(ctx: Context, position: Position, reason: str) -> Events:
-    out: Events = [
+    return [
         ev.PositionClosed(
             ts=ctx.ts,
             cause=ctx.cause,
@@ -107,13 +107,15 @@ def _closed(ctx: Context, position: Position, reason: str) -> Events:
             reason=reason,
         )
     ]
-    for rest in ctx.ledger.orders_of(position.id):
-        out += cancel(ctx, rest, "position closed")
-    return out
 
 
 def _after_close(ctx: Context, e: ev.PositionClosed) -> Events:
-    return _stops_done(ctx)
+    """What is left of its orders goes, but for one that turns it round: what that has not filled yet opens the other side."""
+    out: Events = []
+    for rest in ctx.ledger.orders_of(e.position_id):
+        if rest.reduce_only or rest.filled_quantity == ZERO or side_of(rest) is e.side:
+            out += cancel(ctx, rest, "position closed")
+    return out + _stops_done(ctx)
 
 
 # -- orders that end without a fill ------------------------------------------------------------------------------------

@@ -223,27 +223,41 @@ def _readable(fill: FillReport) -> bool:
     return ZERO < quantity < AMOUNT_MAX and ZERO < price < AMOUNT_MAX and abs(fee) < AMOUNT_MAX
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """What of a fill goes to one position."""
+
+    quantity: Decimal
+    fee: Decimal
+    fee_value: Decimal
+    number: int = 0
+
+
 def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     """One OrderFilled, or two where the fill goes beyond a position that flips: the end of one, the start of the other."""
     position = _taker_of(ctx, order)
-    fee_value = _fee_value(ctx, order, fill)
-    if position is None or order.kind is InstrumentKind.SPOT or order.hedge:
+    if position is None:
+        fee_value = _fee_value(ctx, order, fill, order.portfolio_id)
         whole = _Part(fill.quantity, fill.fee, fee_value)
-        return [_event(ctx, order, fill, position, position.id if position else _fresh_id(ctx, order, fill), whole)]
-    reduces = position.side is not side_of(order)
-    if not reduces or fill.quantity <= position.quantity or position.quantity <= ZERO:
-        return [_event(ctx, order, fill, position, position.id, _Part(fill.quantity, fill.fee, fee_value))]
-    closing = position.quantity
+        return [_event(ctx, order, fill, _fresh_id(ctx, order, fill), whole, ZERO)]
+    fee_value = _fee_value(ctx, order, fill, position.portfolio_id)
+    quantity, closing = fill.quantity, position.quantity
+    unit = fill.price if position.contract_size == ONE else fill.price * position.contract_size
+    flips = position.kind is InstrumentKind.LINEAR and not position.hedge and not position.grows(order.side)
+    if not flips or quantity <= closing or closing <= ZERO:
+        kept = fill.fee if fee_value != ZERO and fill.fee_currency != _currency(ctx, position.portfolio_id) else ZERO
+        moved = quantity - kept if order.side is Side.BUY else quantity + kept
+        pnl = booked(position, order.side, moved, unit)[2]
+        return [_event(ctx, order, fill, position.id, _Part(quantity, fill.fee, fee_value), pnl)]
     ending = _Part(
         closing,
-        (fill.fee * closing / fill.quantity).quantize(QUANTUM),
-        (fee_value * closing / fill.quantity).quantize(QUANTUM),
+        (fill.fee * closing / quantity).quantize(QUANTUM),
+        (fee_value * closing / quantity).quantize(QUANTUM),
     )
-    start = _Part(fill.quantity - closing, fill.fee - ending.fee, fee_value - ending.fee_value, 1)
-    new_id = ctx.id("position", order.id, fill.trade_id)
+    start = _Part(quantity - closing, fill.fee - ending.fee, fee_value - ending.fee_value, 1)
+    pnl = booked(position, order.side, closing, unit)[2]
     out: Events = [
-        _event(ctx, order, fill, position, position.id, ending),
-        _event(ctx, order, fill, None, new_id, start),
+        _event(ctx, order, fill, position.id, ending, pnl),
+        _event(ctx, order, fill, ctx.id("position", order.id, fill.trade_id), start, ZERO),
     ]
     if order.reduce_only:
         text = f"{order.role} of {order.symbol} went {start.quantity} beyond the position, which is {order.side} now"
@@ -251,23 +265,7 @@ def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     return out
 
 
-class _Part(msgspec.Struct, frozen=True):
-    quantity: Decimal
-    fee: Decimal
-    fee_value: Decimal
-    number: int = 0
-
-
-def _event(
-    ctx: Context, order: Order, fill: FillReport, position: Position | None, position_id: str, part: _Part
-) -> ev.OrderFilled:
-    pnl = ZERO
-    if position is not None:
-        quantity = part.quantity
-        if order.kind is InstrumentKind.SPOT and part.fee_value != ZERO and fill.fee_currency != _currency(ctx, order):
-            quantity = quantity - part.fee if order.side is Side.BUY else quantity + part.fee
-        unit = fill.price if order.contract_size == ONE else fill.price * order.contract_size
-        pnl = booked(position, order.side, quantity, unit)[2]
+def _event(ctx: Context, order: Order, fill: FillReport, position_id: str, part: _Part, pnl: Decimal) -> ev.OrderFilled:
     return ev.OrderFilled(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -291,13 +289,13 @@ def _event(
     )
 
 
-def _currency(ctx: Context, order: Order) -> str:
-    return ctx.ledger.accounts[order.portfolio_id].currency
+def _currency(ctx: Context, portfolio_id: str) -> str:
+    return ctx.ledger.accounts[portfolio_id].currency
 
 
-def _fee_value(ctx: Context, order: Order, fill: FillReport) -> Decimal:
+def _fee_value(ctx: Context, order: Order, fill: FillReport, portfolio_id: str) -> Decimal:
     """What the fee costs in the account's currency: itself, its worth when a spot venue keeps it in the base asset, or zero."""
-    if fill.fee_currency == _currency(ctx, order):
+    if fill.fee_currency == _currency(ctx, portfolio_id):
         return fill.fee
     if order.kind is not InstrumentKind.SPOT:
         return ZERO

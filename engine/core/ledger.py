@@ -381,7 +381,6 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     order = ledger.order(e.order_id)
     if order is None:
         raise InvariantError(f"fill {e.trade_id} of an unknown order {e.order_id}")
-    account = ledger.accounts[order.portfolio_id]
     position = ledger.position(e.position_id)
     if position is None:
         position = Position.opened_by(e, order)
@@ -396,6 +395,9 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     if order.role.startswith("TARGET_") and order.role not in position.taken and order.remaining <= ZERO:
         position.taken.append(order.role)
         position.wants -= 1
+    account = ledger.accounts[
+        position.portfolio_id
+    ]  # the money is where the position is, wherever its bot has moved to
     apply_fill(account, position, e)
     ledger.bots[e.bot_id].realized_pnl += e.pnl - e.fee_value
     _fold_into_digest(ledger, e)
@@ -458,9 +460,12 @@ def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
     # Prune by the start of the day BEFORE: whatever goes was closed at least one committed batch ago.
     limit = ledger.day_end - DAY_US - CLOSED_KEPT_US
     ledger.day_end = e.day_end
-    for closed in (ledger.closed_orders, ledger.closed_positions):
-        for key in [k for k, row in closed.items() if row.closed_ts < limit]:
-            del closed[key]
+    for key in [k for k, order in ledger.closed_orders.items() if order.closed_ts < limit]:
+        del ledger.closed_orders[key]
+    # A position stays as long as an order that may still fill names it: its id must not come to mean another.
+    named = {o.position_id for orders in (ledger.orders, ledger.closed_orders) for o in orders.values()}
+    for key in [k for k, p in ledger.closed_positions.items() if p.closed_ts < limit and k not in named]:
+        del ledger.closed_positions[key]
 
 
 def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:

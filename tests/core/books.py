@@ -116,6 +116,7 @@ class Book:
         self.state = State(Ledger(), Market(self.instruments.values()))
         self.events: list[ev.Event] = []
         self.number = 0
+        self.broken = False
         first = genesis(self.setup, balance)
         self._did(decide.apply(Context(self.state, self.setup, 0, first[0].cause), first))
 
@@ -260,7 +261,10 @@ class Book:
         return self.step(Tick(ts=self.ts))
 
     def step(self, value: Any) -> tuple[ev.Event, ...]:
-        return self._did(decide.step(self.state, value, self.setup))
+        self.broken = True  # an exception leaves the ledger ahead of the events
+        events = self._did(decide.step(self.state, value, self.setup))
+        self.broken = False
+        return events
 
     def kinds(self, events: tuple[ev.Event, ...]) -> list[str]:
         return [type(e).__name__ for e in events]

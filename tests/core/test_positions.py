@@ -97,6 +97,19 @@ def test_a_fill_beyond_a_netted_position_ends_it_and_opens_the_other_side() -> N
     assert book.account.cash == D(10_000) + 10 - D("0.2")
 
 
+def test_an_order_that_turns_a_position_round_is_not_cancelled_with_its_end() -> None:
+    book = Book(PERP)
+    position = book.trade("BUY", "2", "100")
+    turning = book.order("SELL", "5", position_id=position.id)
+    stop = book.order("SELL", "2", of=position)
+    book.fill(turning, "1", "110")
+    book.fill(turning, "3", "110", "0.3")
+    assert (book.position.side, book.position.quantity) == (PositionSide.SHORT, D(2))
+    assert stop.cancel_requested and not turning.cancel_requested
+    book.fill(turning, "1", "110")
+    assert book.position.quantity == D(3) and turning.remaining == D(0)
+
+
 def test_a_netted_order_against_the_position_reduces_it_first() -> None:
     book = Book(PERP)
     position = book.trade("SELL", "3", "100")
