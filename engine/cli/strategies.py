@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ def examples() -> dict[str, str]:
 
 def show_list(*, as_json: bool) -> int:
     """Exit status OK even when one cannot be used: its problem is what was asked for."""
-    installed = available()
+    with redirect_stdout(sys.stderr):  # what packages print while they are loaded is no part of the answer
+        installed = available()
     if as_json:
         print(json.dumps({"installed": msgspec.to_builtins(installed), "examples": list(examples())}))
         return Exit.OK
@@ -57,7 +60,8 @@ def check(path: Path, timeframe: str, *, as_json: bool) -> int:
         fail(unknown("timeframe", timeframe, TIMEFRAMES_US), Exit.USAGE)
     document = read_document(path)
     try:
-        found = list(_checked(document, TIMEFRAMES_US[timeframe]))
+        with redirect_stdout(sys.stderr):
+            found = list(_checked(document, TIMEFRAMES_US[timeframe]))
     except (RuleError, ConfigError, StrategyError, TimeframeError) as error:
         fail(f"{path}: {error}")
     if as_json:

@@ -31,7 +31,7 @@ RULES: dict[str, Any] = {
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
     points = {"turtle": "qs_cli_plugin:Turtle", "gone": "qs_cli_plugin:Gone"}
-    install(folder, "qs-cli-plugin", points, qs_cli_plugin=MODULE)
+    install(folder, "qs-cli-plugin", points, qs_cli_plugin=MODULE + "print('hello from a package')\n")
     return folder
 
 
@@ -45,7 +45,8 @@ def run(plugins: Path, *words: str) -> tuple[int, str, str]:
         check=False,
         env=os.environ | {"PYTHONPATH": paths},
     )
-    return done.returncode, done.stdout, done.stderr
+    assert "hello" not in done.stdout  # whatever a package prints, stdout is ours
+    return done.returncode, done.stdout, done.stderr.replace("hello from a package\n", "")
 
 
 def stored(folder: Path, document: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 from engine.core.inputs import Candle
 from engine.core.timeframes import HigherBars, TimeframeError, check_timeframe, higher_columns
 from engine.core.types import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from engine.feeds.files import load_candle_file
 
+OHLCV = Path(__file__).resolve().parents[3] / "shared" / "data" / "ohlcv"
 MONDAY = 1_736_121_600_000_000  # 2025-01-06T00:00:00Z
 Prices = tuple[float, float, float, float, float]
 
@@ -114,3 +118,24 @@ def test_columns_are_the_stream_bit_for_bit(name: str, start: int, rows: list[tu
     for field in fields:
         assert closed[field][:seen].tolist() == [getattr(bar, field) for bar in made]
     assert len(closed["close"]) - seen in (0, 1)  # the bar in the making is there, and nobody sees it
+
+
+@pytest.mark.parametrize("recorded", ["binance_BTCUSDT_5m.parquet", "binance_BTCUSDT_1m_2025-01.parquet"])
+def test_hours_made_of_minutes_are_the_hours_of_the_exchange(recorded: str) -> None:
+    """Two records of one market, made apart from each other."""
+    if not (OHLCV / recorded).exists() or not (OHLCV / "binance_BTCUSDT_1h.parquet").exists():
+        pytest.skip("no recorded candles beside the repository")
+    (minutes,), (hours,) = (load_candle_file(OHLCV / name) for name in (recorded, "binance_BTCUSDT_1h.parquet"))
+    fields = ("open", "high", "low", "close", "volume")
+    close_ts = minutes.time_us + minutes.timeframe_us
+    bars = {field: getattr(minutes, field) for field in fields} | {"ts": close_ts}
+    made, last = higher_columns("1h", bars, minutes.timeframe_us)
+    ends = close_ts[
+        np.flatnonzero(np.diff(last, prepend=-1))
+    ]  # these records have no gap: an hour is seen when it ends
+    assert (ends % HOUR_US == 0).all() and len(ends) > 800
+    _, ours, theirs = np.intersect1d(ends, hours.time_us + HOUR_US, return_indices=True)
+    assert len(ours) == len(ends)
+    for field in fields[:4]:
+        assert np.array_equal(made[field][ours], getattr(hours, field)[theirs]), field
+    assert made["volume"][ours] == pytest.approx(hours.volume[theirs], rel=1e-9)
