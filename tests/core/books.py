@@ -144,9 +144,10 @@ class Book:
         *,
         symbol: str = "",
         of: Position | None = None,
+        accepted: bool = True,
         **more: Any,
     ) -> Order:
-        """An accepted order: an entry, or `of` a position one that leaves it."""
+        """An order, accepted if nothing else is said: an entry, or `of` a position one that leaves it."""
         rules = self.instruments[symbol or next(iter(self.instruments))]
         self.number += 1
         name = f"{self.number:012d}"
@@ -180,7 +181,8 @@ class Book:
             fields["position_side"] = PositionSide.LONG
         submitted = ev.OrderSubmitted(ts=self.ts, cause=self._cause("order"), **(fields | more))
         self._did(decide.apply(Context(self.state, self.setup, self.ts, submitted.cause), [submitted]))
-        self.report(submitted.order_id, OrderStatus.ACCEPTED)
+        if accepted:
+            self.report(submitted.order_id, OrderStatus.ACCEPTED)
         return self.ledger.orders[submitted.order_id]
 
     def trade(self, side: str, quantity: str | Decimal, price: str | Decimal, fee: str = "0", **more: Any) -> Position:
