@@ -9,10 +9,12 @@ from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from engine.core import events as ev
+from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, MarketInput, Tick
 from engine.core.market import Market
+from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
 from engine.core.strategy import Factory
 from engine.core.types import Instrument, InvariantError, Mode, uuid7
@@ -93,6 +95,15 @@ class Backtest:
         drive(self.engine.start())
         self.ledger = opening.ledger
         self.market = market
+
+    def look_up(self, exchange: str, symbol: str, bars: Columns, timeframe_us: int) -> None:
+        """Let the rules on a symbol be answered from the columns of its whole history (`engine.core.columns`: the second
+        evaluator of the same tree, equal on every bar by test), instead of being worked out bar by bar. Before the first bar;
+        documents that read features are left alone, because features come with the inputs."""
+        for runner in self.market.series[(exchange, symbol)].runners:
+            document = runner.bot.strategy
+            if isinstance(document, RuleDocument) and not document.features():
+                runner.strategy = ColumnStrategy(document, bars, runner.bot.warmup_factor, timeframe_us)
 
     def feed(self, inputs: Iterable[Candle | MarketInput | Tick]) -> None:
         """Play inputs in order. Raises InvariantError, as the engine does."""
