@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.evaluate import BITS, compile_rules
+from engine.core.evaluate import BITS, CompiledRules, compile_rules
 from engine.core.indicators import (
     NAN,
     OWN,
@@ -28,7 +28,7 @@ from engine.core.indicators import (
 )
 from engine.core.inputs import Candle, Feature
 from engine.core.rules import Compare, Condition, Cross, Indicator, RuleDocument, Window, children
-from engine.core.strategy import NO_PROPOSAL
+from engine.core.strategy import NO_PROPOSAL, OfRules
 from engine.core.timeframes import higher_columns
 from engine.core.types import InvariantError
 
@@ -73,12 +73,12 @@ def signal_columns(
     return ColumnStrategy(document, bars, warmup_factor, timeframe_us, features).signals
 
 
-class ColumnStrategy:
+class ColumnStrategy(OfRules):
     """`RuleStrategy` for a history that is known whole: the same answers and explanations, looked up. It must be given the
     bars of the columns, from the first on.
     """
 
-    __slots__ = ("_answers", "_candle", "_document", "_row", "_series", "_ts", "proposal", "signals", "warmup_bars")
+    __slots__ = ("_answers", "_candle", "_document", "_row", "_rules", "_series", "_ts", "proposal", "signals", "warmup_bars")
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class ColumnStrategy:
         self._ts = bars.get("ts")
         self._row = -1
         self._candle: Candle | None = None
+        self._rules: CompiledRules | None = None
 
     def on_bar(self, candle: Candle) -> int:
         """The answer for the next bar of the columns. IndexError behind the last one."""
@@ -118,7 +119,9 @@ class ColumnStrategy:
         ts = None if self._ts is None or row < 0 else int(self._ts[row])
         if candle is not None and ts is not None and ts != candle.ts:
             raise InvariantError(f"bar {row} closes at {candle.ts}, in the columns at {ts}")
-        rules = compile_rules(self._document)
+        rules = self._rules
+        if rules is None or rules.memory_bars > 1:  # windows remember: they want a fresh evaluator
+            rules = self._rules = compile_rules(self._document)
         if row >= 0:
             rules.replay(self._series, row)
         return rules.explain()

@@ -68,7 +68,16 @@ class Strategy(Protocol):
 Factory = Callable[[Mapping[str, Any]], Strategy]
 
 
-class RuleStrategy:
+class OfRules:
+    """What explains itself by a rule tree, which is fit for the journal as it is."""
+
+    __slots__ = ()
+
+    def explain(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class RuleStrategy(OfRules):
     """A rule document on one symbol. Where the length of a bar is not given (0) and the document has timeframes, the first
     bar tells it; what does not fit raises TimeframeError."""
 
@@ -98,7 +107,7 @@ class RuleStrategy:
 def explanation(strategy: Strategy) -> dict[str, Any]:
     """What a strategy says of its last bar, fit for the journal whatever installed code gives: text is made safe, all else
     but booleans becomes text, and an exception becomes the explanation. Rules are taken at their word."""
-    if isinstance(strategy, RuleStrategy):
+    if isinstance(strategy, OfRules):
         return strategy.explain()
     try:
         told: object = strategy.explain()
