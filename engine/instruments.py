@@ -56,6 +56,11 @@ def _bundled() -> dict[str, dict[str, list[str]]]:
     return table
 
 
+def is_bundled(symbol: str) -> bool:
+    """Whether the rules of `symbol` (unified form) are bundled for any exchange."""
+    return any(symbol in symbols for symbols in _bundled().values())
+
+
 def instrument_for(exchange: str, symbol: str, quote: str | None = None) -> Instrument:
     """The bundled rules of `symbol` (unified form) at `exchange`, else the default, which says so in `source`."""
     base = symbol.split("/", 1)[0]

@@ -42,7 +42,7 @@ Symbols = Annotated[
     list[str] | None,
     typer.Option("--symbol", metavar="SYMBOL", help="Symbols for --live-data, as BTC/USDT; may be repeated."),
 ]
-Timeframe = Annotated[str, typer.Option("--timeframe", metavar="LENGTH", help="Bar length for --live-data.")]
+Timeframe = Annotated[str, typer.Option("--timeframe", metavar="LENGTH", help="Length of a bar.")]
 Speed = Annotated[
     str,
     typer.Option(
@@ -268,7 +268,7 @@ app.add_typer(strategies, name="strategies")
 
 @config.command("new")
 def config_new(
-    file: Annotated[Path, typer.Argument(help="A JSON document; `config show` prints one to start from.")],
+    file: Annotated[Path, typer.Argument(help="A JSON document, // comments allowed; `config example` prints one.")],
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Shown in the list.")] = "",
     ledger: Which = "",
     as_json: AsJson = False,
@@ -277,6 +277,34 @@ def config_new(
     from engine.cli import config as commands
 
     raise typer.Exit(commands.new(file, ledger, note, as_json=as_json))
+
+
+@config.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(help="A JSON document, // comments allowed.")],
+    timeframe: Timeframe = "1m",
+    as_json: AsJson = False,
+) -> None:
+    """Whether a document is good, how many bars its bots need, and what to know of it. Needs no ledger."""
+    from engine.cli import config as commands
+
+    raise typer.Exit(commands.check(file, timeframe, as_json=as_json))
+
+
+@config.command("example")
+def config_example() -> None:
+    """A whole config with comments, to start from."""
+    from engine.cli import config as commands
+
+    raise typer.Exit(commands.show_example())
+
+
+@config.command("schema")
+def config_schema() -> None:
+    """The JSON Schema (2020-12) of a config, for editors and other programs."""
+    from engine.cli import config as commands
+
+    raise typer.Exit(commands.show_schema())
 
 
 @config.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,18 @@ def run_files(
 ) -> int:
     """Play the files to their end and say what came of it; with `events`, write the journal there, one event a line."""
     logs.set_up()
+    with redirect_stdout(sys.stderr):  # what a Python strategy prints is not our answer
+        result = _ran(files, config_file, balance, seed, events)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(_lines(result)))
+    return Exit.OK
+
+
+def _ran(
+    files: list[Path], config_file: Path | None, balance: Decimal, seed: int, events: Path | None
+) -> dict[str, Any]:
     config = load_config(config_file) if config_file else default_config()
     feed = ReplayFeed.open(files)
     journal = MemoryJournal()
@@ -51,12 +64,7 @@ def run_files(
     played = [event for _, event in journal.store.pairs]
     if events is not None:
         _write(events, played)
-    result = _result(run, feed, played)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        print("\n".join(_lines(result)))
-    return Exit.OK
+    return _result(run, feed, played)
 
 
 def _play(run: Backtest, feed: ReplayFeed) -> None:

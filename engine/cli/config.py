@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,8 +81,78 @@ def load_config(path: Path) -> Config:
     from engine.strategies import factories_for
 
     config = parse_config(read_document(path))
-    factories_for(config)
+    with redirect_stdout(sys.stderr):  # what a package prints is not our answer
+        factories_for(config)
     return config
+
+
+def check(path: Path, timeframe: str, *, as_json: bool) -> int:
+    """Whether a file is a good config, how many bars each bot needs, and what a person should know of it. No ledger needed."""
+    from engine.cli.strategies import strategies_of
+    from engine.core.config import config_sha256, parse_config
+    from engine.core.rules import unknown
+    from engine.core.timeframes import TimeframeError
+    from engine.core.types import TIMEFRAMES_US
+
+    if timeframe not in TIMEFRAMES_US:
+        fail(unknown("timeframe", timeframe, TIMEFRAMES_US), Exit.USAGE)
+    document = read_document(path)
+    config = parse_config(document)
+    try:
+        with redirect_stdout(sys.stderr):
+            bots = {found["bot"]: found["warmup_bars"] for found in strategies_of(document, TIMEFRAMES_US[timeframe])}
+    except TimeframeError as error:
+        fail(f"{path}: {error}")
+    sha256, told = config_sha256(config), list(notes(config))
+    if as_json:
+        print(json.dumps({"valid": True, "sha256": sha256, "timeframe": timeframe, "warmup_bars": bots, "notes": told}))
+        return Exit.OK
+    print(f"{path} is valid ({sha256[:12]})")
+    for name, bars in bots.items():
+        hours = bars * TIMEFRAMES_US[timeframe] / TIMEFRAMES_US["1h"]
+        print(f"  bot {name} needs {bars:,} bars of {timeframe} to warm up ({hours:,.1f} hours)")
+    for note in told:
+        print(f"  note: {note}")
+    return Exit.OK
+
+
+def notes(config: Config) -> Iterator[str]:
+    """What is allowed and may still not be meant."""
+    from engine.instruments import is_bundled
+
+    for bot in config.bots:
+        for symbol in bot.symbols:
+            if symbol != "*" and not is_bundled(symbol):
+                yield f"bot {bot.name}: {symbol} is not in the bundled table; default rules hold unless the venue says its own"
+        if not bot.enabled:
+            yield f"bot {bot.name} is not enabled: it will not trade"
+        if bot.exits.stop_loss_pct is None and bot.exits.trailing is None:
+            yield f"bot {bot.name} has no stop"
+        if bot.exits.ladder and bot.exits.take_profit_pct is not None:
+            yield f"bot {bot.name}: the ladder replaces take_profit_pct"
+    if not any(bot.enabled for bot in config.bots):
+        yield "no bot is enabled: nothing will trade"
+    for name in ("daily_loss_pct", "max_drawdown_pct"):
+        if getattr(config.account.limits, name).hard is None:
+            yield f"account.limits.{name} has no hard limit: nothing stops the account by itself"
+    idle = {p.name for p in config.account.portfolios} - {bot.portfolio for bot in config.bots}
+    yield from (f"no bot trades portfolio {name}" for name in sorted(idle))
+
+
+def show_schema() -> int:
+    """The JSON Schema (2020-12) of a document."""
+    from engine.cli.config_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return Exit.OK
+
+
+def show_example() -> int:
+    """A whole config with comments, to start from."""
+    from importlib.resources import files
+
+    print(files("engine").joinpath("examples/config.jsonc").read_text(encoding="utf-8"), end="")
+    return Exit.OK
 
 
 def new(path: Path, ledger: str, note: str, *, as_json: bool) -> int:

@@ -61,7 +61,7 @@ def check(path: Path, timeframe: str, *, as_json: bool) -> int:
     document = read_document(path)
     try:
         with redirect_stdout(sys.stderr):
-            found = list(_checked(document, TIMEFRAMES_US[timeframe]))
+            found = list(strategies_of(document, TIMEFRAMES_US[timeframe]))
     except (RuleError, ConfigError, StrategyError, TimeframeError) as error:
         fail(f"{path}: {error}")
     if as_json:
@@ -72,7 +72,7 @@ def check(path: Path, timeframe: str, *, as_json: bool) -> int:
     return Exit.OK
 
 
-def _checked(document: Any, timeframe_us: int) -> Iterator[dict[str, Any]]:
+def strategies_of(document: Any, timeframe_us: int) -> Iterator[dict[str, Any]]:
     """What a document has: the strategies of a config's bots, or the one strategy that it is."""
     if isinstance(document, dict) and "bots" in document:
         config = parse_config(document)

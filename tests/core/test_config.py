@@ -20,7 +20,7 @@ from engine.core.config import (
     parse_config,
 )
 from engine.core.setup import Setup
-from engine.core.types import Verb
+from engine.core.types import Verb, entity_id
 from tests.core.worlds import LEDGER_ID, RULES, World, config
 
 BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
@@ -71,9 +71,34 @@ def test_diff_names_bots_not_positions() -> None:
     old = json.loads(canonical(parse_config({"bots": [BOT, BOT | {"name": "b"}]})))
     new = json.loads(canonical(parse_config({"bots": [BOT | {"name": "b", "enabled": False}]})))
     lines = diff(old, new)
-    assert "bots[b].enabled: True -> False" in lines
-    assert any(line.startswith("bots[a].name: removed") for line in lines)
+    assert lines == ("bots[a]: removed", "bots[b].enabled: true -> false")
     assert diff(new, new) == ()
+    assert diff(new, old) == ("bots[a]: added", "bots[b].enabled: false -> true")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"symbols": ["*"]}, {"symbols": ["A", "B"]}, ["symbols: * -> A, B"]),
+        ({"limits": {"max_order_value": {"hard": 5}}}, {}, ["limits.max_order_value.hard: 5 -> none"]),
+        ({}, {"exits": {"ladder": {"0": 4, "60": "0.5"}}}, ["exits.ladder.0: added 4", "exits.ladder.60: added 0.5"]),
+        ({}, {"exits": {"trailing": None}}, ["exits.trailing.atr_multiple: removed none", "exits.trailing.atr_period: removed 14",
+          "exits.trailing.distance_pct: removed 1", "exits.trailing.offset_pct: removed 1.5",
+          "exits.trailing.only_after_offset: removed true", "exits.trailing.positive_distance_pct: removed none"]),
+        ({}, {"exits": {"targets": [{"profit_pct": 1, "close_pct": 50}]}},
+         ["exits.targets[0].close_pct: added 50", "exits.targets[0].profit_pct: added 1"]),
+        ({}, {"exits": {"stop_loss_pct": None}}, ["exits.stop_loss_pct: 2 -> none"]),
+        ({"strategy": RULES}, {"strategy": RULES | {"exit_long": {"op": "lt", "left": "close", "right": 49}}},
+         ["strategy.exit_long.right: 50 -> 49"]),
+        ({"limits": {"risk_rules": [{"name": "x", "when": {"op": "gt", "left": "drawdown_pct", "right": 5}}]}},
+         {"limits": {"risk_rules": [{"name": "y", "when": {"op": "gt", "left": "drawdown_pct", "right": 5}}]}},
+         ["limits.risk_rules[x]: removed", "limits.risk_rules[y]: added"]),
+    ],
+)  # fmt: skip
+def test_a_difference_is_one_line_a_leaf(before: dict[str, Any], after: dict[str, Any], lines: list[str]) -> None:
+    old, new = (json.loads(canonical(parse_config({"bots": [BOT | changes]}))) for changes in (before, after))
+    assert diff(old, new) == tuple(f"bots[a].{line}" for line in lines)
+    assert diff(None, new)  # the first version is all new
 
 
 def test_the_tighter_limit_wins() -> None:
@@ -136,3 +161,70 @@ async def test_rollback_is_activating_the_version_before(tmp_path: Path) -> None
     assert world.ledger.config_version == 1
     events = await world.candle(99, 102, 98, 101)
     assert [e.quantity for e in events if isinstance(e, ev.OrderSubmitted)] == [D(1)]
+
+
+async def test_a_limit_that_is_tightened_holds_at_once_and_touches_nothing_else(tmp_path: Path) -> None:
+    def limited(hard: str) -> dict[str, Any]:
+        bot = {"entry": {"max_per_position": 5}, "limits": {"max_position_value": {"hard": hard}}}
+        document: dict[str, Any] = json.loads(canonical(config(bot=bot)))
+        return document
+
+    world = await World(tmp_path, parse_config(limited("1000"))).open()
+    await world.candle(99, 102, 98, 101)
+    await world.candle(101, 102, 100, 101)  # holds 1, worth 101
+    assert len(world.ledger.positions) == 1
+    before = {o.id: (o.quantity, o.stop_price, o.price) for o in world.ledger.orders.values()}
+    activated, events = await _activated(world, limited("90"), 2)
+    assert activated == (True, "config 2 is active")
+    assert "bots[probe].limits.max_position_value.hard: 1000 -> 90" in next(
+        e.diff for e in events if isinstance(e, ev.ConfigActivated)
+    )
+    assert {o.id: (o.quantity, o.stop_price, o.price) for o in world.ledger.orders.values()} == before
+    events = await world.candle(100.5, 102, 100, 101.5)
+    assert not [e for e in events if isinstance(e, ev.OrderSubmitted)]
+    assert [e.code for e in events if isinstance(e, ev.OrderDenied)]
+    assert [p.quantity for p in world.ledger.positions.values()] == [D(1)]
+    assert (await _activated(world, limited("1000"), 3))[0][0]
+    events = await world.candle(101, 102, 100.5, 101.5)
+    assert [e.quantity for e in events if isinstance(e, ev.OrderSubmitted)] == [D(1)]
+
+
+async def _activated(world: World, document: dict[str, Any], version: int) -> tuple[tuple[bool, str], list[ev.Event]]:
+    async def load(number: int) -> tuple[object, str]:
+        return document, config_sha256(parse_config(document))
+
+    world.engine.load_config = load
+    return await world.command(Verb.ACTIVATE_CONFIG, "test", version=version)
+
+
+async def test_what_a_config_stops_a_config_starts_and_what_a_person_stopped_stays(tmp_path: Path) -> None:
+    def bots(**enabled: bool) -> dict[str, Any]:
+        return {"bots": [{"name": name, "strategy": RULES, "enabled": on} for name, on in enabled.items()]}
+
+    world = await World(tmp_path, parse_config(bots(a=True, b=False, c=True))).open()
+    await world.candle(99, 99, 98, 98)
+
+    def status() -> dict[str, str]:
+        return {name: world.ledger.bots[entity_id(LEDGER_ID, "bot", name)].status for name in "abc"}
+
+    assert status() == {"a": "RUNNING", "b": "STOPPED", "c": "RUNNING"}
+    assert (await world.command(Verb.STOP_BOT, "enough", target="a"))[0] == (True, "bot a is STOPPED")
+    document = json.loads(canonical(parse_config(bots(a=True, b=True))))
+    assert (await _activated(world, document, 2))[0][0]
+    await world.candle(98, 99, 98, 98)
+    assert status() == {"a": "STOPPED", "b": "RUNNING", "c": "STOPPED"}
+    refused, _ = await world.command(Verb.START_BOT, target="c")
+    assert refused == (False, "the active config does not run it: activate one that does")
+    assert (await world.command(Verb.START_BOT, target="a"))[0][0]
+    document = json.loads(canonical(parse_config(bots(a=True, c=True))))
+    assert (await _activated(world, document, 3))[0][0]
+    await world.candle(98, 99, 98, 98)
+    assert status() == {"a": "RUNNING", "b": "STOPPED", "c": "RUNNING"}
+
+
+async def test_a_python_strategy_that_is_not_installed_is_no_config(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    document = json.loads(canonical(parse_config({"bots": [{"name": "x", "strategy": {"python": "nope"}}]})))
+    done, text = (await _activated(world, document, 2))[0]
+    assert not done and "bot x: unknown strategy 'nope'" in text
+    assert world.ledger.config_version == 1
