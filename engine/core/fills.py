@@ -169,9 +169,7 @@ def dust(ctx: Context, position: Position, reason: str) -> Events:
 def after_margin(ctx: Context, position_id: str) -> Events:
     """What a fill or payment of a position made of its account's margin: of its own, if it is linear, and of every cross
     position, whose balance is the account's."""
-    position = ctx.ledger.position(position_id)
-    if position is None:
-        return []
+    position = ctx.ledger.positions.get(position_id) or ctx.ledger.closed_positions[position_id]
     out: Events = []
     for p in _linear(ctx, position.portfolio_id):
         if p is position or p.margin_mode is MarginMode.CROSS:

@@ -171,8 +171,6 @@ def advance(order: Order, status: OrderStatus, ts: int, reason: str) -> None:
     """Move to a state that the venue reported, where the table allows it; otherwise the report is old news."""
     if not may(order, status):
         return
-    if status is OrderStatus.ACCEPTED and order.filled_quantity > ZERO:
-        status = OrderStatus.PARTIALLY_FILLED
     order.status, order.updated_ts = status, ts
     order.in_doubt = False
     order.closed_ts = ts if status in TERMINAL else 0

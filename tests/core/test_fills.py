@@ -52,6 +52,8 @@ def test_a_fee_in_a_third_asset_is_owed_in_it() -> None:
     assert book.account.assets == {"BNB": D("-0.03")}
     assert (book.account.cash, book.account.fees) == (D(10_000), D(0))
     assert {f.fee_value for f in filled(tuple(book.events))} == {D(0)}
+    book.trade("BUY", "1", "100", fee="0", fee_currency="XYZ")
+    assert "XYZ" not in book.account.assets
 
 
 def test_a_linear_fee_in_its_base_is_a_third_asset() -> None:

@@ -23,7 +23,7 @@ from engine.core.margin import (
     maintenance_margin,
     tier_of,
 )
-from engine.core.positions import Position
+from engine.core.positions import Account, Position
 from engine.core.types import MarginTier, PositionSide
 from tests.core.books import (
     BONK_TIERS,
@@ -369,6 +369,10 @@ def test_a_position_of_an_unknown_symbol_counts_at_its_last_price() -> None:
     assert liquidation_of(book.ledger, book.state.market, position).price is None  # of 10,000 in cash, 100 at risk
 
 
+def _other(book: Book) -> Account:
+    return next(a for a in book.ledger.accounts.values() if a.name == "other")
+
+
 def test_what_is_available_is_what_nothing_has_a_claim_on() -> None:
     book = Book(SPOT, PERP, other=D(500))
     market = book.state.market
@@ -379,13 +383,16 @@ def test_what_is_available_is_what_nothing_has_a_claim_on() -> None:
     assert available(book.ledger, market, book.account, D("0.001")) == D(8898)
     position = book.trade("SELL", "10", "100", symbol=PERP.symbol, **cross("4"))
     assert available(book.ledger, market, book.account, D("0.001")) == D(8648)
+    book.trade(
+        "BUY", "1", "100", symbol=PERP.symbol, portfolio_id=_other(book).portfolio_id, hedge=True, **isolated("4")
+    )
+    assert available(book.ledger, market, _other(book)) == D(475)
     book.order("BUY", "10", symbol=PERP.symbol, of=position)  # leaves, and claims nothing
     book.mark(90, PERP.symbol)  # an unrealised profit buys nothing
     assert available(book.ledger, market, book.account, D("0.001")) == D(8648)
     book.mark(120, PERP.symbol)  # a loss is already spent
     assert available(book.ledger, market, book.account, D("0.001")) == D(8448)
-    other = next(a for a in book.ledger.accounts.values() if a.name == "other")
-    assert available(book.ledger, market, other) == D(500)
+    assert available(book.ledger, market, _other(book)) == D(475)  # of an isolated position no more than its margin
 
 
 def test_an_entry_at_market_claims_the_last_price_and_a_stop_its_own() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal as D
 import pytest
 
 from engine.core import events as ev
+from engine.core.ledger import evolve
 from engine.core.orders import TRANSITIONS, Order
 from engine.core.types import TERMINAL, OrderStatus, OrderType, TimeInForce
 from tests.core.books import PERP, Book
@@ -92,6 +93,23 @@ def test_an_accepted_word_that_a_fill_has_overtaken_is_old_news() -> None:
     order = book.order("BUY", "4", accepted=False)
     book.fill(order, "1", "100")
     assert book.report(order, S.ACCEPTED) == () and order.status is S.PARTIALLY_FILLED
+
+
+def test_a_state_that_the_table_does_not_know_changes_nothing_in_the_fold() -> None:
+    book, order = in_state(S.FILLED)
+    late = ev.OrderCanceled(
+        ts=book.ts, cause=book.events[-1].cause, order_id=order.id, bot_id="", symbol="", reason="x"
+    )
+    evolve(book.ledger, late)
+    assert (order.status, order.reason) == (S.FILLED, "")
+
+
+def test_the_average_fill_price_is_of_what_has_filled() -> None:
+    book, order = in_state(S.PARTIALLY_FILLED)
+    assert order.avg_fill_price == D(100)
+    book.fill(order, "2", "103")
+    assert order.avg_fill_price == D(102)
+    assert in_state(S.ACCEPTED)[1].avg_fill_price is None
 
 
 #: What venues say of each type and time in force, as (type, time in force, words, end): a letter per report.
