@@ -78,7 +78,18 @@ class ColumnStrategy(OfRules):
     bars of the columns, from the first on.
     """
 
-    __slots__ = ("_answers", "_candle", "_document", "_row", "_rules", "_series", "_ts", "proposal", "signals", "warmup_bars")
+    __slots__ = (
+        "_answers",
+        "_candle",
+        "_document",
+        "_row",
+        "_rules",
+        "_series",
+        "_ts",
+        "proposal",
+        "signals",
+        "warmup_bars",
+    )
 
     def __init__(
         self,
