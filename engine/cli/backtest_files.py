@@ -59,6 +59,8 @@ def _ran(
     if unknown := run.setup.untradable(run.market.instruments):
         offered = ", ".join(sorted(symbol for _, symbol in run.market.instruments))
         fail(f"the files do not offer {', '.join(unknown)}; they offer {offered}")
+    if unfit := run.setup.unfit(feed.timeframe_us):
+        fail(unfit)
     _play(run, feed)
     run.finish()
     played = [event for _, event in journal.store.pairs]

@@ -13,6 +13,7 @@ from engine.core.config import BotConfig, Config, Entry, Exits, Margin, PythonSt
 from engine.core.limits import Limit, Limits, tightest
 from engine.core.rules import RuleDocument
 from engine.core.strategy import Factory, RuleStrategy, Strategy
+from engine.core.timeframes import TimeframeError
 from engine.core.types import DAY_US, MINUTE_US, Instrument, entity_id
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ class Setup:
 
     def bots_on(self, exchange: str, symbol: str) -> list[BotSetup]:
         return [bot for bot in self.bots if bot.trades(symbol)]
+
+    def unfit(self, timeframe_us: int) -> str:
+        """Why a strategy cannot be made of bars of that length, in one line; empty when all can."""
+        for bot in self.bots:
+            try:
+                bot.make(timeframe_us)
+            except TimeframeError as error:
+                return f"bot {bot.name}: {error}"
+        return ""
 
     def untradable(self, instruments: dict[tuple[str, str], Instrument]) -> list[str]:
         """Symbols that a bot names but the feed does not offer."""

@@ -97,6 +97,7 @@ def test_a_person_reads_the_same(folder: Path, played: tuple[dict[str, Any], lis
         (("--config", "other.json"), Exit.REFUSED, "$.bots[0].exit: unknown key 'exit'; did you mean 'exits'?"),
         (("--config", "elsewhere.json"), Exit.REFUSED, "the files do not offer DOGE/USDT; they offer BTC/USDT, ETH/USDT"),
         (("--config", "coded.json"), Exit.REFUSED, "bot a: unknown strategy 'nope'"),
+        (("--config", "seconds.json"), Exit.REFUSED, "bot a: timeframe 1s is shorter than the stream's bars of 1m"),
         (("--events", "no/such/folder.jsonl"), Exit.REFUSED, "No such file"),
         (("--cofig", "x"), Exit.USAGE, "--config"),
     ],
@@ -106,6 +107,7 @@ def test_a_refusal_is_one_line(folder: Path, words: tuple[str, ...], code: Exit,
     documents = {
         "other.json": {"name": "a", "strategy": rules, "exit": {}},
         "elsewhere.json": {"name": "a", "strategy": rules, "symbols": ["DOGE/USDT"]},
+        "seconds.json": {"name": "a", "strategy": rules | {"indicators": {"x": {"fn": "SMA", "timeframe": "1s"}}}},
         "coded.json": {"name": "a", "strategy": {"python": "nope"}},
     }
     for name, bot in documents.items():

@@ -101,6 +101,11 @@ def test_a_config_that_the_bars_do_not_fit_is_refused_with_its_reason() -> None:
     assert market.bars_lacking(setup_of(HOURLY)).startswith("bot one on BTC/USDT: timeframe 1h is no multiple")
 
 
+def test_a_setup_says_which_bot_the_bars_do_not_fit() -> None:
+    assert setup_of(HOURLY).unfit(7 * MINUTE_US).startswith("bot one: timeframe 1h is no multiple")
+    assert setup_of(HOURLY).unfit(5 * MINUTE_US) == ""
+
+
 class Always(Strategy):
     """Says what it was made to say; a Python strategy as a package would bring it."""
 

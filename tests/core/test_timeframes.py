@@ -69,6 +69,11 @@ def test_weeks_begin_on_monday_and_days_at_midnight() -> None:
         ends += [closed.ts for closed in weeks.add(bar)]
         assert len(days.add(bar)) == (hour % 24 == 0)
     assert ends == [MONDAY + 7 * DAY_US, MONDAY + 14 * DAY_US]
+    ts = MONDAY + HOUR_US * np.arange(1, 24 * 15)
+    ones = {field: np.ones(len(ts)) for field in ("open", "high", "low", "close", "volume")}
+    closed, last = higher_columns("1w", ones | {"ts": ts}, HOUR_US)
+    assert ts[np.flatnonzero(np.diff(last, prepend=-1))].tolist() == ends
+    assert closed["volume"].tolist() == [7 * 24, 7 * 24, 23]
 
 
 @pytest.mark.parametrize(
