@@ -12,12 +12,12 @@ from engine.core import events as ev
 from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
-from engine.core.inputs import PHASE_AFTER, Candle, Cause, MarketInput, Tick
+from engine.core.inputs import PHASE_AFTER, Candle, Cause, Command, MarketInput, Tick
 from engine.core.market import Market
 from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
 from engine.core.strategy import Factory
-from engine.core.types import Instrument, InvariantError, Mode, uuid7
+from engine.core.types import Instrument, InvariantError, Mode, Verb, uuid7
 from engine.dispatch import Dispatch
 from engine.halt import MemoryLatch
 from engine.ports import Journal
@@ -108,6 +108,15 @@ class Backtest:
     def feed(self, inputs: Iterable[Candle | MarketInput | Tick]) -> None:
         """Play inputs in order. Raises InvariantError, as the engine does."""
         drive(self.engine.play(inputs))
+
+    def flatten(self, reason: str) -> None:
+        """Cancel every order, close every position, as the verb does, and commit."""
+        place = self.engine.place
+        phase = max(place.phase, PHASE_AFTER)
+        cause = Cause(place.ts, place.late, place.source, place.symbol, phase, "command", self.ledger.commands + 1)
+        ts = max(self.ledger.now, place.ts)
+        drive(self.engine.obey(Command(ts=ts, cause=cause, verb=Verb.FLATTEN, actor="backtest", reason=reason)))
+        self.finish()
 
     def finish(self) -> None:
         """Commit what is decided. Positions and orders stay as they are."""

@@ -203,6 +203,10 @@ class Engine:
         self._decided = None
         return False
 
+    async def obey(self, command: Command) -> None:
+        """A command that nobody waits for: the last word of a backtest."""
+        await self._apply(command)
+
     async def tick(self) -> None:
         """A live second; replays bring their own ticks."""
         if self.clock_us is not None:
@@ -238,6 +242,8 @@ class Engine:
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
                 await self._commit_and_act()
+            if self.setup.bars and type(value) is Candle:
+                await self.recover()  # convention `bar`: the venue tries what rests once the core has had its say
 
     @property
     def place(self) -> Cause:

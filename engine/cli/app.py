@@ -240,12 +240,21 @@ def backtest(
     ] = None,
     balance: Balance = "10000",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Fixes every draw.")] = 1,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", metavar="FILE", help="Instead: a JSON list of cases (docs/cases.md).")
+    ] = None,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Write the journal there, one event a line.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """A config over recorded candles, through the engine and the paper venue, without a ledger."""
+    if cases is not None:
+        if replay or config or events:
+            fail("--cases brings its own candles and config: leave --replay, --config and --events out", Exit.USAGE)
+        from engine.cli.backtest_cases import run_cases
+
+        raise typer.Exit(run_cases(cases, as_json=as_json))
     if not replay:
         fail("which candles? --replay FILE...", Exit.USAGE)
     from engine.cli.backtest_files import run_files

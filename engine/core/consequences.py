@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.core import bars, exits, risk
 from engine.core import events as ev
-from engine.core import exits, risk
 from engine.core.books import actor_of
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
@@ -27,7 +27,8 @@ FLATTEN_TRIES = 10
 def follow(ctx: Context, event: ev.Event) -> Events:
     """What an event that the ledger has taken in brings about."""
     handler = _FOLLOWERS.get(type(event))
-    return handler(ctx, event) if handler is not None else []
+    out = handler(ctx, event) if handler is not None else []
+    return out + bars.follow(ctx, event) if ctx.setup.bars else out
 
 
 # -- fills and positions -----------------------------------------------------------------------------------------------
@@ -68,6 +69,8 @@ def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
         out.append(_opened(ctx, position, e))
     if ctx.flattening(position.bot_id):
         return out + close_position(ctx, position, exits.FLATTEN)
+    if ctx.setup.bars:
+        return out
     bot = ctx.setup.by_id.get(position.bot_id)
     series = ctx.market.series.get((position.exchange, position.symbol))
     if entry and bot is not None and series is not None:

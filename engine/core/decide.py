@@ -9,8 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, cast
 
+from engine.core import bars, exits, orders, risk
 from engine.core import events as ev
-from engine.core import exits, orders, risk
 from engine.core.commands import bot_status, on_command
 from engine.core.consequences import FLATTEN_TRIES, follow, moved, tripped
 from engine.core.context import Context, State
@@ -118,6 +118,8 @@ def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...
     ledger = state.ledger
     series = state.market.series[(candle.exchange, candle.symbol)]
     series.observe(candle)
+    if setup.bars:
+        return _on_bar(Context(state, setup, candle.ts, candle.cause), series)
     restless = (
         [p for p in ledger.positions.values() if _restless(p, ledger, setup, candle)] if ledger.positions else None
     )
@@ -131,6 +133,15 @@ def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...
         for runner in series.runners:
             for decide in (_on_life, _on_exit_signal, _on_entry_signal):
                 out += _settle(ctx, decide(ctx, runner, series))
+    return tuple(out)
+
+
+def _on_bar(ctx: Context, series: Series) -> tuple[ev.Event, ...]:
+    """Convention `bar`: each bot works through the bar by the rules of bars.py."""
+    out: Events = []
+    for runner in series.runners:
+        out += _settle(ctx, _on_life(ctx, runner, series))
+        out += _settle(ctx, bars.on_bar(ctx, runner, series))
     return tuple(out)
 
 

@@ -59,17 +59,30 @@ class Draft(msgspec.Struct, kw_only=True):
     margin_mode: MarginMode = MarginMode.ISOLATED
     hedge: bool = False
     tag: str = ""
+    replaces: str = ""
+    placed_ts: int = 0
 
 
-def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, position: Position | None) -> Events:
-    """A fired entry rule: signal, size, gates, and an order or the reason why not. `position` is the one it adds to."""
+def enter(
+    ctx: Context,
+    runner: Runner,
+    series: Series,
+    side: PositionSide,
+    position: Position | None,
+    limit: Decimal | None = None,
+) -> Events:
+    """A fired entry rule: signal, size, gates, and an order or the reason why not. `position` is the one it adds to.
+
+    Without a `limit` the strategy or the config says where the order rests, if it does.
+    """
     bot, instrument = runner.bot, series.instrument
     mark = series.price
     if mark is None:
         return []
     buys = side is PositionSide.LONG
     signal = signalled(ctx, runner, series, side, "ENTRY", mark)
-    limit = _entry_limit(ctx, runner, instrument, mark, buys)
+    if limit is None:
+        limit = _entry_limit(ctx, runner, instrument, mark, buys)
     slip = ctx.setup.entry_slip
     estimate = limit if limit is not None else mark * (1 + slip if buys else 1 - slip)
     view = ctx.view(ctx.ledger.accounts[bot.portfolio_id])
@@ -101,7 +114,7 @@ def enter(ctx: Context, runner: Runner, series: Series, side: PositionSide, posi
         hedge=instrument.kind is InstrumentKind.LINEAR and bot.margin.position_mode is PositionMode.HEDGE,
         tag=signal.tag,
     )
-    return [signal, *_gated(ctx, draft, number, signal)]
+    return [signal, *gated(ctx, draft, number, signal)]
 
 
 def _entry_limit(ctx: Context, runner: Runner, instrument: Instrument, mark: Decimal, buys: bool) -> Decimal | None:
@@ -117,7 +130,7 @@ def _entry_limit(ctx: Context, runner: Runner, instrument: Instrument, mark: Dec
 
 def place_exits(ctx: Context, position: Position) -> Events:
     """Cancel protective orders that no longer fit the plan, place those that are missing."""
-    if position.quantity <= ZERO:
+    if position.quantity <= ZERO or ctx.setup.bars:
         return []
     series = ctx.market.series.get((position.exchange, position.symbol))
     if series is None:
@@ -133,14 +146,14 @@ def place_exits(ctx: Context, position: Position) -> Events:
     for order in stale:
         out += cancel(ctx, order, "replaced")
     for want in place:
-        draft = _leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
+        draft = leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
         draft.limit, draft.stop_price = want.price, want.stop_price
         draft.estimate = want.price or want.stop_price
         if (
             len(wants) == 2
         ):  # a stop and its target: the venue may end one by the other; more than two are ours to see to
             draft.oco_group = position.id
-        out += _gated(ctx, draft, ctx.number())
+        out += gated(ctx, draft, ctx.number())
     return out
 
 
@@ -152,14 +165,14 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
     if series is None:
         return _not_offered(ctx, position)
     quantity = series.instrument.quantity_down(position.quantity)
-    draft = _leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
+    draft = leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
     out: Events = []
     if runner is not None:
         mark = series.price or position.mark_price
         signal = signalled(ctx, runner, series, position.side, "EXIT", mark)
         out.append(signal)
         draft.signal_id, draft.tag = signal.signal_id, signal.tag
-    return out + _gated(ctx, draft, ctx.number())
+    return out + gated(ctx, draft, ctx.number())
 
 
 def _not_offered(ctx: Context, position: Position) -> Events:
@@ -191,7 +204,7 @@ def cancel(ctx: Context, order: Order, reason: str) -> Events:
     ]
 
 
-def _leaving(
+def leaving(
     ctx: Context, position: Position, instrument: Instrument, role: str, order_type: OrderType, quantity: Decimal
 ) -> Draft:
     """A reduce-only order of a position."""
@@ -218,7 +231,37 @@ def _leaving(
     )
 
 
-def _gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated | None = None) -> Events:
+def again(order: Order, instrument: Instrument, quantity: Decimal) -> Draft:
+    """The order once more, to be amended: cancel and new. Its age goes on."""
+    return Draft(
+        position_id=order.position_id,
+        bot_id=order.bot_id,
+        strategy_id=order.strategy_id,
+        portfolio_id=order.portfolio_id,
+        signal_id=order.signal_id,
+        instrument=instrument,
+        side=order.side,
+        position_side=order.position_side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        origin=order.origin,
+        role=order.role,
+        quantity=quantity,
+        estimate=order.price,
+        limit=order.price,
+        stop_price=order.stop_price,
+        reduce_only=order.reduce_only,
+        oco_group=order.oco_group,
+        leverage=order.leverage,
+        margin_mode=order.margin_mode,
+        hedge=order.hedge,
+        tag=order.tag,
+        replaces=order.id,
+        placed_ts=order.placed_ts,
+    )
+
+
+def gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated | None = None) -> Events:
     """Every gate's word on a draft, then the order, or why there is none. An exit that is blocked is an alarm."""
     order_id = ctx.id("order", number)
     instrument = draft.instrument
@@ -240,6 +283,7 @@ def _gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated |
         leverage=draft.leverage,
         margin_mode=draft.margin_mode,
         signal_id=draft.signal_id,
+        replaces=draft.replaces,
     )
     gates = risk.evaluate(ctx.view(ctx.ledger.accounts[draft.portfolio_id]), intent)
     verdict = risk.verdict_of(gates)
@@ -300,6 +344,8 @@ def _submitted(ctx: Context, draft: Draft, order_id: str, number: int) -> ev.Ord
         margin_mode=draft.margin_mode,
         hedge=draft.hedge,
         tag=draft.tag,
+        replaces=draft.replaces,
+        placed_ts=draft.placed_ts,
     )
 
 

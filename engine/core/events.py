@@ -269,6 +269,7 @@ class OrderSubmitted(Event, frozen=True):
     margin_mode: MarginMode = MarginMode.ISOLATED
     tag: str = ""
     hedge: bool = False  # for the leg `position_side` of its own; else for the one position, which it may flip
+    placed_ts: int = 0  # when the first of a chain of amendments was sent; 0: this is it
 
 
 class OrderAdopted(Event, frozen=True):

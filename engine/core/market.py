@@ -70,6 +70,20 @@ class Runner:
             self.error, self.announced = error, False
 
 
+class LaggedRunner(Runner):
+    """Of convention `bar`: what it says is of the bar before the last one, because a signal acts on the next bar."""
+
+    __slots__ = ("_unseen",)
+
+    def __init__(self, bot: BotSetup) -> None:
+        super().__init__(bot)
+        self._unseen: Candle | None = None
+
+    def on_bar(self, candle: Candle) -> bool:
+        seen, self._unseen = self._unseen, candle
+        return seen is not None and super().on_bar(seen)
+
+
 class Series:
     """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
 
@@ -244,13 +258,14 @@ class Market:
 
     def arm(self, setup: Setup) -> None:
         """Give each bot of `setup` a runner per symbol, warmed from the tail. Replaces those of the config before."""
+        make = LaggedRunner if setup.bars else Runner
         for key, series in self.series.items():
             bots = setup.bots_on(*key)
             periods = sorted({period for bot in bots for period in bot.atr_periods})
             atrs = {f"atr_{n}": Indicator(fn="ATR", params={"timeperiod": n}) for n in periods}
             series.atrs = IndicatorSet(atrs) if atrs else None
             series.band_us = max((bot.limits.price_band_s for bot in bots), default=0) * SECOND_US
-            series.runners = [Runner(bot) for bot in bots]
+            series.runners = [make(bot) for bot in bots]
             for candle in series.tail:
                 if series.atrs is not None:
                     series.atrs.update(candle)
@@ -265,7 +280,7 @@ class Market:
         for series in self.series.values():
             for index, runner in enumerate(series.runners):
                 if runner.bot.id == bot.id:
-                    series.runners[index] = fresh = Runner(bot)
+                    series.runners[index] = fresh = type(runner)(bot)
                     for candle in series.tail:
                         fresh.on_bar(candle)
                     for feature in series.features.values():

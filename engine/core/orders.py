@@ -76,6 +76,7 @@ class Order(msgspec.Struct):
     margin_mode: MarginMode = MarginMode.ISOLATED
     tag: str = ""
     hedge: bool = False
+    placed_ts: int = 0
     status: OrderStatus = OrderStatus.SUBMITTED
     in_doubt: bool = False
     cancel_requested: bool = False
@@ -160,6 +161,7 @@ def from_event(e: ev.OrderSubmitted) -> Order:
         margin_mode=e.margin_mode,
         tag=e.tag,
         hedge=e.hedge,
+        placed_ts=e.placed_ts or e.ts,
     )
 
 

@@ -106,6 +106,7 @@ class Position(msgspec.Struct):
     wants: int = 0  # protective orders that its plan asks for
     resting: int = 0  # ... and that are open
     stop_reason: str = ""
+    placed_ts: int = 0
     hedge: bool = False  # a leg of its own beside the other side's; else one position per bot and symbol, that flips
     dust: Decimal = ZERO  # quantity that was left to the account
     funded_ts: int = 0  # the last funding boundary that was paid
@@ -132,6 +133,7 @@ class Position(msgspec.Struct):
             margin_mode=order.margin_mode,
             hedge=order.hedge,
             entries=1,
+            placed_ts=order.placed_ts,
         )
 
     @property

@@ -8,25 +8,25 @@ from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 
+from engine.core.bar_exits import Bar
 from engine.core.inputs import Candle
-from engine.core.types import money
 
 
 class CurrentBars:
     """The bar that each symbol is in, and the resting orders (by id) that have yet to be tried in it."""
 
     def __init__(self) -> None:
-        self._bars: dict[tuple[str, str], Candle] = {}
+        self._bars: dict[tuple[str, str], tuple[Candle, Bar]] = {}
         self.due: deque[str] = deque()
 
     def begin(self, candle: Candle, resting: Iterable[str]) -> None:
         """The next bar of a symbol."""
-        self._bars[(candle.exchange, candle.symbol)] = candle
+        self._bars[(candle.exchange, candle.symbol)] = (candle, Bar.of(candle))
         self.due.extend(resting)
 
     def trade(self, exchange: str, symbol: str, price: Decimal | None) -> tuple[Candle, Decimal] | None:
         """The bar and the price that an order at `price` (None: at the market) trades at in it; None when it rests."""
-        candle = self._bars.get((exchange, symbol))
-        if candle is None or (price is not None and not money(candle.low) <= price <= money(candle.high)):
+        current = self._bars.get((exchange, symbol))
+        if current is None or not current[1].fills(price):
             return None
-        return candle, money(candle.open) if price is None else price
+        return current[0], current[1].open if price is None else price
