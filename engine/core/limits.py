@@ -127,8 +127,8 @@ class Limits(Model):
 
     price_collar_pct: Limit = Limit()
     """G3: how much worse than the last price an order may trade, in percent."""
-    price_band_s: Annotated[int, Field(ge=1, le=86_400)] = 300
-    """G3: the same distance also holds against every price of so many seconds."""
+    price_band_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """G3: the same distance also holds, for entries, against every price of so many last seconds."""
     max_order_value: Limit = Limit()
     """G4: notional of one order, in the portfolio's currency."""
     max_order_quantity: Limit = Limit()
@@ -195,6 +195,8 @@ class AccountLimits(Limits):
 
     price_collar_pct: Limit = Limit(hard=Decimal(5))
     """G3: how much worse than the last price an order may trade, in percent."""
+    price_band_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """G3: the same distance also holds, for entries, against every price of so many last seconds."""
     max_gross_exposure_pct: Limit = Limit(hard=Decimal(100))
     """G6: all positions and open entries, in percent of equity."""
     max_open_positions: Limit = Limit(hard=Decimal(10))
@@ -311,5 +313,5 @@ def _tighter(
     """The tighter of each; a soft limit beyond the other's hard one becomes that."""
     hards = [x for x in (a.hard, b.hard) if x is not None]
     softs = [x for x in (a.soft, b.soft) if x is not None]
-    hard = tighter(hards) if hards else None
-    return {"soft": tighter(softs + [tighter(hards)] * bool(hards)) if softs else None, "hard": hard}
+    hard = [tighter(hards)] if hards else []
+    return {"soft": tighter(softs + hard) if softs else None, "hard": hard[0] if hard else None}

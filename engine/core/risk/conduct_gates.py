@@ -8,7 +8,7 @@ from engine.core.books import BotBook, Messages
 from engine.core.events import GateResult
 from engine.core.limits import Bounds
 from engine.core.risk.view import Intent, View
-from engine.core.risk.words import DenyCode, against, blocks, counted, judge, passes, warned, worse
+from engine.core.risk.words import DenyCode, against, blocks, counted, judge, passes, warned, worse, worst
 from engine.core.types import SECOND_US, ZERO, Verdict
 
 _RATE = "MAX_MESSAGE_RATE"
@@ -55,31 +55,30 @@ def repeated_execution(view: View, intent: Intent) -> GateResult:
     book, plan = facts.book, facts.plan
     if book is None:
         return blocks(_THROTTLE, DenyCode.BOT_UNKNOWN, "a bot")
+    words = throttles(view, book, plan.own, more=1) + throttles(view, book, plan.account, more=1)
     key = f"{intent.exchange} {intent.symbol}"
-    return worse(_throttle(view, book, plan.own, key), _throttle(view, book, plan.account, key))
+    for limits in (plan.own, plan.account):
+        rest = _resting_s(view, book, limits, key)
+        if rest is not None:
+            words.append(blocks(_THROTTLE, rest[0], "0 s", f"{rest[1]} s more"))
+    return worst(words, _CALM)
 
 
-def _throttle(view: View, book: BotBook, limits: Bounds, key: str) -> GateResult:
-    word = standing_throttle(view, book, limits, more=1)
-    rest_s = _resting_s(view, book, limits, key)
-    if rest_s is not None:
-        code, seconds = rest_s
-        word = worse(word, blocks(_THROTTLE, code, "0 s", f"{seconds} s more"))
-    return word
+def standing_throttle(view: View, book: BotBook, limits: Bounds) -> GateResult:
+    return worst(throttles(view, book, limits), _CALM)
 
 
-def standing_throttle(view: View, book: BotBook, limits: Bounds, more: int = 0) -> GateResult:
+def throttles(view: View, book: BotBook, limits: Bounds, more: int = 0) -> list[GateResult]:
     """What disables a bot until a person resumes it: too many entries, too many losses. `more` is an entry under way."""
-    word = _CALM
+    words = []
     if limits.max_entries_per_window.edge is not None:
         since = view.now - limits.entries_window_s * SECOND_US
         entries = sum(ts > since for ts in book.entry_ts) + more
-        word = against(_THROTTLE, DenyCode.THROTTLE_ENTRIES, Decimal(entries), limits.max_entries_per_window)
+        words.append(against(_THROTTLE, DenyCode.THROTTLE_ENTRIES, Decimal(entries), limits.max_entries_per_window))
     if limits.max_consecutive_losses.edge is not None:
         losses = Decimal(book.losses_in_row)
-        said = against(_THROTTLE, DenyCode.THROTTLE_LOSSES, losses, limits.max_consecutive_losses)
-        word = said if word is _CALM else worse(word, said)
-    return word
+        words.append(against(_THROTTLE, DenyCode.THROTTLE_LOSSES, losses, limits.max_consecutive_losses))
+    return words
 
 
 def _resting_s(view: View, book: BotBook, limits: Bounds, key: str) -> tuple[DenyCode, int] | None:
@@ -96,8 +95,3 @@ def _resting_s(view: View, book: BotBook, limits: Bounds, key: str) -> tuple[Den
         if made < limits.low_profit_pct and left_us > 0:
             return DenyCode.THROTTLE_LOW_PROFIT, -(-left_us // SECOND_US)
     return None
-
-
-def disables(word: GateResult) -> bool:
-    """Whether a word of G9 takes the bot out of trading until a person resumes it; a rest of a symbol ends by itself."""
-    return word.verdict is Verdict.BLOCKED and word.code in (DenyCode.THROTTLE_ENTRIES, DenyCode.THROTTLE_LOSSES)

@@ -15,12 +15,11 @@ from engine.core.ledger import Ledger
 from engine.core.limits import Bound, RiskRule
 from engine.core.margin import equity
 from engine.core.market import Market
-from engine.core.risk.conduct_gates import disables, rate, standing_throttle
+from engine.core.risk.conduct_gates import rate, throttles
 from engine.core.risk.custom_gate import firing
 from engine.core.risk.house_gates import standing_config, standing_doubt, standing_journal, standing_reconciled
 from engine.core.risk.money_gates import day_loss, fall_from_peak, standing_daily, standing_drawdown
 from engine.core.risk.view import View, plan_of
-from engine.core.risk.words import worse
 from engine.core.setup import Setup
 from engine.core.types import STRICTNESS, ZERO, TradingState, Verdict
 
@@ -158,8 +157,7 @@ def _of_words(view: View, bot_id: str, blocked: dict[str, GateResult]) -> list[T
         of_all = rate(view.ledger.messages, plan.account, view.now)
         scope = "" if of_all.verdict is Verdict.BLOCKED else bot_id
         out.append(_trip(scope, TradingState.REDUCING, blocked["MAX_MESSAGE_RATE"]))
-    if "REPEATED_EXECUTION_THROTTLE" in blocked and book is not None:
-        word = worse(*(standing_throttle(view, book, limits, more=1) for limits in (plan.own, plan.account)))
-        if disables(word):
-            out.append(_trip(bot_id, TradingState.PAUSED, word))
+    if "REPEATED_EXECUTION_THROTTLE" in blocked and book is not None:  # the rest of a symbol ends by itself
+        words = throttles(view, book, plan.own, more=1) + throttles(view, book, plan.account, more=1)
+        out += [_trip(bot_id, TradingState.PAUSED, word) for word in words if word.verdict is Verdict.BLOCKED]
     return out

@@ -6,9 +6,10 @@ the path of every order: results without news are made once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
+from functools import reduce
 
 from engine.core.events import GateResult
 from engine.core.limits import Bound
@@ -231,6 +232,11 @@ def scoped(own: Bound, account: Bound, bot_id: str, word: Callable[[Bound, str],
 def worse(a: GateResult, b: GateResult) -> GateResult:
     """The word that counts of two scopes; the first (the bot's) when they agree."""
     return b if _SEVERITY[b.verdict] > _SEVERITY[a.verdict] else a
+
+
+def worst(words: Sequence[GateResult], otherwise: GateResult) -> GateResult:
+    """The worst of several; the first of those that are as bad."""
+    return reduce(worse, words) if words else otherwise
 
 
 def warned(word: GateResult) -> GateResult:
