@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 
-from engine.core.types import Instrument
+from engine.core.types import ONE, Instrument, InstrumentKind
 
 #: Quote currencies by which a joined name is split. Those that end in USD exist at Binance only: elsewhere IOTUSD is
 #: IOT in USD, not IO in TUSD.
@@ -66,8 +66,9 @@ def instrument_for(exchange: str, symbol: str, quote: str | None = None) -> Inst
     base = symbol.split("/", 1)[0]
     quote = quote or split_symbol(exchange, symbol)[1]
     known = _bundled().get(exchange, {}).get(symbol)
+    kind = kind_of(symbol)
     if known is None:
-        return Instrument(exchange=exchange, symbol=symbol, base=base, quote=quote)
+        return Instrument(exchange=exchange, symbol=symbol, base=base, quote=quote, kind=kind)
     tick, lot, most, least_notional = (Decimal(text) for text in known)
     return Instrument(
         exchange=exchange,
@@ -80,7 +81,17 @@ def instrument_for(exchange: str, symbol: str, quote: str | None = None) -> Inst
         max_quantity=most,
         min_notional=least_notional,
         source="bundled",
+        kind=kind,
     )
+
+
+def kind_of(symbol: str) -> InstrumentKind:
+    """LINEAR for a perpetual that settles in its quote ("BTC/USDT:USDT"); SPOT for everything else.
+
+    Contracts that settle in their base, or on a day, are not known here: they are not offered to bots as futures.
+    """
+    pair, _, settles = symbol.partition(":")
+    return InstrumentKind.LINEAR if settles and pair.endswith(f"/{settles}") else InstrumentKind.SPOT
 
 
 def instrument_from_market(
@@ -111,6 +122,8 @@ def instrument_from_market(
         min_notional=_positive(cost.get("min")) or fallback.min_notional,
         status="HALTED" if market.get("active") is False else "TRADING",
         source="venue",
+        kind=fallback.kind,
+        contract_size=_positive(market.get("contractSize")) or ONE,
     )
 
 

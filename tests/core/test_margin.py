@@ -69,7 +69,7 @@ def test_a_published_table_is_continuous(tiers: tuple[MarginTier, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("notional", "floor"),
-    [("0", "0"), ("49999.99", "0"), ("50000", "50000"), ("999999999", "300000000"), ("1e15", "300000000")],
+    [("0", "0"), ("49999.99", "0"), ("50000", "50000"), ("999999999", "800000000"), ("1e15", "1200000000")],
 )
 def test_the_tier_is_that_of_the_notional(notional: str, floor: str) -> None:
     assert tier_of(BTC_TIERS, D(notional)).floor == D(floor)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.instruments import instrument_for, instrument_from_market, split_symbol
+from engine.core.types import InstrumentKind
+from engine.instruments import instrument_for, instrument_from_market, kind_of, split_symbol
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,25 @@ def test_the_venues_own_rules() -> None:
     assert rules is not None and rules.source == "venue"
     assert (rules.tick_size, rules.lot_size, rules.min_notional) == (Decimal("0.01"), Decimal("0.00001"), Decimal(10))
     assert instrument_from_market("binance", "BTC/USDT", {**market, "active": False}, 4).status == "HALTED"  # type: ignore[union-attr]
+
+
+def test_a_perpetual_is_known_by_what_it_settles_in() -> None:
+    for name, kind in (
+        ("BTC/USDT:USDT", InstrumentKind.LINEAR),
+        ("kPEPE/USDC:USDC", InstrumentKind.LINEAR),
+        ("BTC/USDT", InstrumentKind.SPOT),
+        ("BTC/USD:BTC", InstrumentKind.SPOT),
+        ("BTC/USDT:USDT-241227", InstrumentKind.SPOT),
+        ("BTC/USD:BTC-250328-100000-C", InstrumentKind.SPOT),
+        ("BTCPERP", InstrumentKind.SPOT),
+    ):
+        assert kind_of(name) is kind, name
+    assert instrument_for("binanceusdm", "BTC/USDT:USDT").kind is InstrumentKind.LINEAR
+    market = {"precision": {"amount": 1, "price": 0.1}, "limits": {}, "contractSize": 0.01}
+    rules = instrument_from_market("okx", "BTC/USDT:USDT", market, precision_mode=4)
+    assert rules is not None and (rules.kind, rules.contract_size) == (InstrumentKind.LINEAR, Decimal("0.01"))
+    spot = instrument_from_market("okx", "BTC/USDT", market | {"contractSize": None}, precision_mode=4)
+    assert spot is not None and (spot.kind, spot.contract_size) == (InstrumentKind.SPOT, 1)
 
 
 @pytest.mark.parametrize(
