@@ -290,7 +290,6 @@ def gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated | 
     evaluated = ev.IntentEvaluated(
         ts=ctx.ts,
         cause=ctx.cause,
-        decision_id=ctx.id("decision", order_id),
         order_id=order_id,
         signal_id=draft.signal_id,
         bot_id=draft.bot_id,

@@ -192,7 +192,6 @@ class GateResult(msgspec.Struct, frozen=True, array_like=True):
 class IntentEvaluated(Event, frozen=True):
     """All gates, also those after the first that blocks."""
 
-    decision_id: str
     order_id: str
     signal_id: str
     bot_id: str
@@ -201,6 +200,11 @@ class IntentEvaluated(Event, frozen=True):
     side: Side
     verdict: Verdict
     gates: tuple[GateResult, ...]
+
+    @property
+    def decision_id(self) -> str:
+        """Of the row that keeps it: made from the order's, by whoever needs it."""
+        return uuid7(self.ts, self.order_id, "decision")
 
 
 class GateChanged(Event, frozen=True):
@@ -343,7 +347,6 @@ class OrderFilled(Event, frozen=True):
     """
 
     public_safe: ClassVar[bool] = True
-    fill_id: str
     trade_id: str
     order_id: str
     position_id: str
@@ -360,6 +363,11 @@ class OrderFilled(Event, frozen=True):
     executed_ts: int
     fee_value: Decimal = ZERO
     part: int = 0
+
+    @property
+    def fill_id(self) -> str:
+        """Of the row that keeps it."""
+        return uuid7(self.ts, self.order_id, "fill", self.trade_id, str(self.part))
 
 
 # -- positions and accounts -----------------------------------------------------------------------------------------------

@@ -267,7 +267,6 @@ def _event(ctx: Context, order: Order, fill: FillReport, position_id: str, part:
     return ev.OrderFilled(
         ts=ctx.ts,
         cause=ctx.cause,
-        fill_id=ctx.id("fill", fill.trade_id, part.number) if part.number else ctx.id("fill", fill.trade_id),
         trade_id=fill.trade_id,
         order_id=order.id,
         position_id=position_id,

@@ -263,7 +263,7 @@ def _event(seq: int, ts: int) -> ev.Event:
         case 2:
             blocked = GateResult("MAX_GROSS_EXPOSURE", "EXPOSURE_GROSS", Verdict.BLOCKED, "60", "63.2", "-3.2")
             return ev.IntentEvaluated(
-                decision_id="d", order_id=order_id, signal_id="s", side=Side.BUY, verdict=Verdict.BLOCKED,
+                order_id=order_id, signal_id="s", side=Side.BUY, verdict=Verdict.BLOCKED,
                 gates=(blocked,), **market, **at,
             )  # fmt: skip
         case 3:
@@ -277,7 +277,7 @@ def _event(seq: int, ts: int) -> ev.Event:
             return ev.OrderAccepted(order_id=order_id, bot_id="b1", symbol="BTC/USDT", exchange_order_id="x1", **at)
         case 5:
             return ev.OrderFilled(
-                fill_id="f", trade_id="t1", order_id=order_id, position_id="q", side=Side.BUY,
+                trade_id="t1", order_id=order_id, position_id="q", side=Side.BUY,
                 quantity=D("0.021"), price=D("96120.50"), fee=D("2.02"), fee_currency="USDT", liquidity="TAKER",
                 pnl=D(0), executed_ts=ts, **market, **at,
             )  # fmt: skip
