@@ -116,6 +116,17 @@ class Market:
             if p.liquidation_price is not None and p.symbol == self.symbol and p.exchange == self.exchange
         ]
 
+    def may_liquidate(self, ledger: Ledger, low: float, high: float) -> bool:
+        """Could prices from `low` to `high` liquidate a position here? As careful with floats as `watch`."""
+        for position in ledger.positions.values():
+            level = position.liquidation_price
+            if level is None or position.symbol != self.symbol or position.exchange != self.exchange:
+                continue
+            near = float(level)
+            if low <= nextafter(near, inf) if position.liquidated_below else high >= nextafter(near, -inf):
+                return True
+        return False
+
     def watch(self) -> None:
         """Work out the prices that a bar must stay between, as floats, for nothing here to be touched.
 

@@ -69,12 +69,12 @@ class Floor:
         market = self.markets.get((candle.exchange, candle.symbol))
         if market is None or self._ticks:
             return None
-        if not market.linear or self.ledger is None or not self.ledger.positions:
-            if not market.orders:
+        if market.stale:
+            market.watch()
+        if market.low_watch < candle.low and candle.high < market.high_watch:
+            if not market.linear or self.ledger is None or not self.ledger.positions:
                 return None
-            if market.stale:
-                market.watch()
-            if market.low_watch < candle.low and candle.high < market.high_watch:
+            if not market.may_liquidate(self.ledger, candle.low, candle.high):
                 return None
         return market, Matcher(market, candle, self.prices, self.ledger).matches()
 
