@@ -237,8 +237,11 @@ class Engine:
                 events = decide.on_tick(state, value, self.setup)
             else:
                 after = value.cause if self.clock_us is None else self.place
+                report = None
                 for report in self.dispatch.venue.on_market(cast(MarketInput, value), after):
                     await self._apply(report)
+                if report is not None:
+                    await self.flush()  # what was said of an input is committed with it: it is not taken again
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
                 await self._commit_and_act()

@@ -59,6 +59,7 @@ class PaperVenue:
         self._past: Past | None = None
         self._answers: deque[VenueReport] = deque()
         self._current = CurrentBars() if costs.convention == "bar" else None
+        self._trying: Iterator[VenueReport] | None = None  # an order in the current bar
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -82,18 +83,26 @@ class PaperVenue:
             self._answers.append(_answer(order, OrderStatus.REJECTED, "unknown", reason))
 
     def reports(self) -> Iterable[VenueReport]:
-        """Drain the answers; with convention `bar`, try what is due in the current bar."""
-        if self._answers or (self._current is not None and self._current.due):
-            return self._drain()
+        """Drain the answers; with convention `bar`, try what is due in the current bar.
+
+        Whoever stops in between finds the rest the next time: an iterator that cannot be closed, not a generator.
+        """
+        if self._answers or self._trying is not None or (self._current is not None and self._current.due):
+            return iter(self._next, None)
         return ()
 
-    def _drain(self) -> Iterator[VenueReport]:
-        current = self._current
-        while self._answers or (current is not None and current.due):
+    def _next(self) -> VenueReport | None:
+        while True:
+            if self._trying is not None:
+                report = next(self._trying, None)
+                if report is not None:
+                    return report
+                self._trying = None
             if self._answers:
-                yield self._answers.popleft()
-            elif current is not None:
-                yield from self._tried(current, current.due.popleft())
+                return self._answers.popleft()
+            if self._current is None or not self._current.due:
+                return None
+            self._trying = self._tried(self._current, self._current.due.popleft())
 
     def _tried(self, current: CurrentBars, order_id: str) -> Iterator[VenueReport]:
         """Convention `bar`: trade in the current bar, or rest."""
@@ -134,7 +143,7 @@ class PaperVenue:
         """Become what the ledger says is here. Intents that have no answer yet are answered in the order of their sending."""
         self._ledger = ledger
         self._floor = Floor(self.instruments, self.costs, ledger, ledger.seed)
-        self._past = None
+        self._past = self._trying = None
         self._answers.clear()
         groups: dict[str, list[Order]] = {}
         for group, order in groups_of(ledger):
