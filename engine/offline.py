@@ -10,12 +10,13 @@ from db.journal import PgJournal
 from engine import paths, publish, status
 from engine.core.config import parse_config
 from engine.core.context import State
+from engine.core.inputs import Trade
 from engine.core.ledger import Ledger
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.setup import Setup
-from engine.core.types import Instrument, Verb
+from engine.core.types import Instrument, Side, Verb
 from engine.dispatch import Dispatch
 from engine.halt import Latch
 from engine.instruments import instrument_for
@@ -47,6 +48,7 @@ async def command(
         # An activation looks at what the feed offers, and here is no feed to look at.
         instruments = [] if verb is Verb.ACTIVATE_CONFIG else _instruments(opening.ledger)
         market = Market(instruments, 0)
+        _price(market, opening.ledger)
         engine = Engine(
             state=State(opening.ledger, market),
             setup=setup,
@@ -63,6 +65,23 @@ async def command(
         return await asked.answer
     finally:
         await journal.close(f"command {verb}")
+
+
+def _price(market: Market, ledger: Ledger) -> None:
+    """Positions were worth something when the last run ended: what closes them is held against that."""
+    for p in ledger.positions.values():
+        if (p.exchange, p.symbol) in market.series:
+            market.hear(
+                Trade(
+                    ts=ledger.now,
+                    received_ts=ledger.now,
+                    exchange=p.exchange,
+                    symbol=p.symbol,
+                    price=float(p.mark_price),
+                    size=0.0,
+                    aggressor=Side.BUY,
+                )
+            )
 
 
 def _instruments(ledger: Ledger) -> list[Instrument]:

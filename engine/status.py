@@ -1,4 +1,7 @@
-"""The status file of a ledger: what `quantsail status` shows without a database, and how others see who runs."""
+"""The status file of a ledger: what `quantsail status` shows without a database, and how others see who runs.
+
+`quantsail halt` reads it: what is imported here costs the way out its time.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,11 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
-from engine.client import Snapshot
-from engine.core.canonical import decimal_text
-from engine.core.ledger import Ledger
+if TYPE_CHECKING:
+    from engine.client import Snapshot
+    from engine.core.ledger import Ledger
 
 STATUS_NAME = "status.json"
 FACTS_NAME = "ledger.json"
@@ -27,6 +28,8 @@ def write(directory: Path, snapshot: Snapshot | None, *, running: bool) -> None:
     """Replace the status file at once and whole; it holds no secret and is worth no fsync."""
     if snapshot is None:
         return
+    import msgspec
+
     facts: dict[str, Any] = {"pid": os.getpid(), "running": running, "written_at": time.time()}
     _replace(directory / STATUS_NAME, facts | msgspec.to_builtins(snapshot, builtin_types=(Decimal,)))
 
@@ -46,6 +49,8 @@ def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
         "config_version": ledger.config_version,
         "config_sha256": ledger.config_sha256,
     }
+    import msgspec
+
     shown = msgspec.to_builtins(dict(views), builtin_types=(Decimal,))
     _replace(directory / STATUS_NAME, now | changed | shown)
 
@@ -87,6 +92,8 @@ def _replace(path: Path, data: dict[str, Any]) -> None:
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
+        from engine.core.canonical import decimal_text
+
         return decimal_text(value)
     raise TypeError(f"cannot write {type(value).__name__}")
 

@@ -148,6 +148,7 @@ def _lines(now: dict[str, Any]) -> list[str]:
             f"drawdown {_money(now['drawdown_pct'])} %  trades {now['trades_total']}"
         )
         lines.append(f"  config v{now['config_version']}  {now['feed']}  events {now['seq']}")
+    lines += _troubles(now)
     for p in now.get("positions", []):
         lines.append(
             f"  {p['symbol']} {p['side']} {p['quantity']} at {_money(p['entry_price'])}, now {_money(p['mark_price'])}, "
@@ -155,6 +156,21 @@ def _lines(now: dict[str, Any]) -> list[str]:
         )
     open_orders = [o for o in now.get("orders", []) if o["is_open"]]
     lines += [f"  {o['role']} {o['side']} {o['quantity']} {o['symbol']} {o['status']}" for o in open_orders]
+    return lines
+
+
+def _troubles(now: dict[str, Any]) -> list[str]:
+    """Stops under way, and bots that do not trade as they should."""
+    lines = []
+    for stop in now.get("stops", []):
+        waits = f"{len(stop['orders'])} orders and {len(stop['positions'])} positions to end"
+        what = f"  {stop['verb']} under way (by {stop['actor']}): {waits}"
+        lines.append(what + (f", bot {stop['bot']}" if stop["bot"] else ""))
+    for bot in now.get("bots", []):
+        if bot["status"] in ("STOPPED", "ERROR"):
+            lines.append(f"  bot {bot['name']} {bot['status']}: {bot['reason'] or 'no reason given'}")
+        if bot.get("state", "ACTIVE") != "ACTIVE":
+            lines.append(f"  bot {bot['name']} {bot['state']}: {bot['state_reason'] or bot['state_actor']}")
     return lines
 
 

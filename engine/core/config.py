@@ -33,8 +33,8 @@ class Sizing(Model):
     kind: Literal["fixed_quantity", "fixed_notional", "percent_equity", "volatility_target", "kelly"] = "percent_equity"
     """How `value` is read."""
     value: Positive = Decimal(10)
-    """Units of the base asset; units of the currency; percent of equity; percent of equity that one average true range may
-    cost; or, for kelly, percent of equity until there are `kelly_trades` round trips to learn from."""
+    """Units of the base asset; units of the currency; percent of equity (for futures: of margin, times the leverage); percent
+    of equity that one average true range may cost; or, for kelly, percent of equity until there are `kelly_trades`."""
     atr_period: Annotated[int, Field(ge=2, le=500)] = 14
     """Bars of the average true range, for volatility_target."""
     kelly_fraction: Annotated[Num, Field(gt=0, le=1)] = Decimal("0.25")
@@ -57,7 +57,7 @@ class Trailing(Model):
     offset_pct: Annotated[Num, Field(ge=0, le=1000)] = Decimal("1.5")
     """Profit in percent from which `positive_distance_pct` (or, with `only_after_offset`, any trailing) holds."""
     positive_distance_pct: Percent | None = None
-    """A tighter distance once the profit has reached the offset."""
+    """A tighter distance in percent once the profit has reached the offset; not used with `atr_multiple`."""
     only_after_offset: bool = True
     """Leave the stop where it is below the offset."""
 
@@ -100,7 +100,7 @@ class Exits(Model):
     use_exit_signal: bool = True
     """Leave when the strategy says so."""
     unfilled_exit_min: Annotated[int, Field(ge=1, le=10_000_000)] = 30
-    """Minutes after which an exit with a proposed limit that has not filled is dropped and tried again."""
+    """Minutes after which an exit with a limit that the strategy proposed is dropped and tried again (convention `bar`)."""
 
     @field_serializer("ladder")
     def _text_keys(self, ladder: dict[int, Decimal]) -> dict[str, Decimal]:

@@ -259,8 +259,8 @@ class Market:
     def arm(self, setup: Setup) -> None:
         """Give each bot of `setup` a runner per symbol, warmed from the tail. Replaces those of the config before."""
         make = LaggedRunner if setup.bars else Runner
-        for key, series in self.series.items():
-            bots = setup.bots_on(*key)
+        for series in self.series.values():
+            bots = setup.bots_on(series.instrument)
             periods = sorted({period for bot in bots for period in bot.atr_periods})
             atrs = {f"atr_{n}": Indicator(fn="ATR", params={"timeperiod": n}) for n in periods}
             series.atrs = IndicatorSet(atrs) if atrs else None
@@ -289,8 +289,9 @@ class Market:
     def bars_lacking(self, setup: Setup) -> str:
         """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
         needs: dict[tuple[str, int], int] = {}
-        for (exchange, symbol), series in self.series.items():
-            for bot in setup.bots_on(exchange, symbol):
+        for series in self.series.values():
+            symbol = series.instrument.symbol
+            for bot in setup.bots_on(series.instrument):
                 timeframe_us = series.tail[-1].timeframe_us if series.tail else 0
                 key, have = (bot.id, timeframe_us), len(series.tail)
                 try:

@@ -31,6 +31,7 @@ class BotSetup(msgspec.Struct, frozen=True, kw_only=True):
     everything: bool
     strategy: RuleDocument | PythonStrategy
     portfolio_id: str
+    currency: str  # of the portfolio; "" is the ledger's own, in which its feed is quoted
     sizing: Sizing
     entry: Entry
     exits: Exits
@@ -100,8 +101,9 @@ class Setup:
         offset = self.account.day_start_utc_min * MINUTE_US
         return ts - (ts - offset) % DAY_US + DAY_US
 
-    def bots_on(self, exchange: str, symbol: str) -> list[BotSetup]:
-        return [bot for bot in self.bots if bot.trades(symbol)]
+    def bots_on(self, instrument: Instrument) -> list[BotSetup]:
+        """Those that trade it: it is one of their symbols, and quoted in the currency of their money."""
+        return [bot for bot in self.bots if bot.trades(instrument.symbol) and bot.currency in ("", instrument.quote)]
 
     def unfit(self, timeframe_us: int) -> str:
         """Why a strategy cannot be made of bars of that length, in one line; empty when all can."""
@@ -132,6 +134,7 @@ def _bot(bot: BotConfig, config: Config, ledger_id: str, factories: Mapping[str,
         everything="*" in bot.symbols,
         strategy=bot.strategy,
         portfolio_id=portfolio_id(ledger_id, bot.portfolio),
+        currency=next((p.currency for p in config.account.portfolios if p.name == bot.portfolio), ""),
         sizing=bot.sizing,
         entry=bot.entry,
         exits=bot.exits,

@@ -21,6 +21,7 @@ from engine.core.config import (
 )
 from engine.core.setup import Setup
 from engine.core.types import Verb, entity_id
+from engine.publish import warmth
 from tests.core.worlds import LEDGER_ID, RULES, World, config
 
 BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
@@ -228,3 +229,15 @@ async def test_a_python_strategy_that_is_not_installed_is_no_config(tmp_path: Pa
     done, text = (await _activated(world, document, 2))[0]
     assert not done and "bot x: unknown strategy 'nope'" in text
     assert world.ledger.config_version == 1
+
+
+async def test_a_portfolio_trades_what_is_quoted_in_its_currency(tmp_path: Path) -> None:
+    money = [{"name": name, "currency": name.upper(), "initial_balance": 1000} for name in ("eur", "usdt")]
+    bots = [{"name": name, "strategy": RULES, "portfolio": name} for name in ("eur", "usdt")]
+    world = await World(tmp_path, parse_config({"bots": bots, "account": {"portfolios": money}})).open()
+    await world.candle(99, 102, 98, 101)
+    await world.candle(101, 102, 100, 101)
+    ids = {name: entity_id(LEDGER_ID, "bot", name) for name in ("eur", "usdt")}
+    assert {p.bot_id for p in world.ledger.positions.values()} == {ids["usdt"]}
+    assert world.ledger.bots[ids["eur"]].status == "WARMING_UP"
+    assert warmth(world.engine.state.market, ids["eur"]) == "no symbol of this feed"
