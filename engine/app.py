@@ -28,7 +28,7 @@ from engine.core.config import ConfigError, default_config, diff, parse_config
 from engine.core.context import State
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, Quote
 from engine.core.ledger import Ledger
-from engine.core.market import Market
+from engine.core.market import TAIL_BARS, Market
 from engine.core.risk import View
 from engine.core.setup import Setup
 from engine.core.types import Mode, uuid7
@@ -45,8 +45,6 @@ from engine.venues.paper import PaperVenue
 
 log = structlog.get_logger(__name__)
 
-#: Candles kept per symbol: what a new config can be warmed up with.
-TAIL_BARS = 5_000
 #: Data seconds a second while catching up: as fast as it goes, yet one moment at a time, so that it ends where it should.
 FAST_FORWARD = 1e9
 GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)

@@ -13,7 +13,7 @@ from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, Command, MarketInput, Tick
-from engine.core.market import Market
+from engine.core.market import TAIL_BARS, Market
 from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
 from engine.core.strategy import Factory
@@ -25,8 +25,6 @@ from engine.runtime import Engine
 from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
 
-#: Bars kept per symbol: what gates look back on.
-TAIL_BARS = 400
 GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
 
 

@@ -18,6 +18,8 @@ from engine.core.types import SECOND_US, Instrument, InvariantError, money
 
 INFINITY = float("inf")
 Key = tuple[str, str]  # exchange, symbol
+#: Candles kept per symbol: what a new config can be warmed up with, and what gates look back on.
+TAIL_BARS = 5_000
 ANY_SIGNAL = ENTER_LONG | EXIT_LONG | ENTER_SHORT | EXIT_SHORT
 
 

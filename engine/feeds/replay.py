@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,16 @@ class ReplayFeed:
     def open(cls, paths: Sequence[str | Path], pacer: Pacer | None = None) -> ReplayFeed:
         """Load, check and merge candle files. Raises FeedError (one line)."""
         return cls([file for path in paths for file in load_candle_file(path)], pacer)
+
+    def columns(self) -> dict[tuple[str, str, int], dict[str, npt.NDArray[Any]]]:
+        """Each series whole, by (exchange, symbol, bar length in us): `ts` (close times, us), open, high, low, close, volume."""
+        out: dict[tuple[str, str, int], dict[str, npt.NDArray[Any]]] = {}
+        for index, key in enumerate(self._keys):
+            mine = self._series[self._order] == index
+            rows = self._order[mine]
+            out[key] = {name: column[rows] for name, column in zip(_COLUMNS, self._columns, strict=True)}
+            out[key]["ts"] = self._ts[mine]
+        return out
 
     def chunks(self, start_after: int | None = None) -> Iterator[list[FeedInput]]:
         """Candles with ts > `start_after`, and a Tick after each close time, CHUNK_INPUTS or fewer a list."""
