@@ -50,7 +50,7 @@ def read_document(path: Path) -> Any:
     """The JSON of a file; lines that begin with // are comments. Exits with one line that names file, line and column."""
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(without_comments(text), object_pairs_hook=_once)
+        return json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_number)
     except OSError as error:
         fail(f"{path}: {error.strerror}")
     except UnicodeDecodeError:
@@ -73,6 +73,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is given twice")
     return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def load_config(path: Path) -> Config:

@@ -224,7 +224,7 @@ class AccountConfig(Model):
 
 
 class Costs(Model):
-    """What the paper venue charges and how it fills (design/fills.md), in basis points of notional."""
+    """What the paper venue charges and how it fills (docs/fills.md), in basis points of notional."""
 
     convention: Literal["realistic", "bar"] = "realistic"
     """How bars fill: as a market would, or by the published rules of tables of cases."""
@@ -320,7 +320,18 @@ def parse_config(document: object) -> Config:
             raise ConfigError(path, _unknown_key(first["loc"])) from error
         if first["type"] == "rules":
             path += str(first["ctx"]["path"]).removeprefix("$")
-        raise ConfigError(path, str(first["msg"]).removeprefix("Value error, ")) from error
+        said = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Value error, "))
+        raise ConfigError(path, said) from error
+
+
+#: Where pydantic speaks of Python, a document is JSON.
+_WORDS = {
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+}
 
 
 def _unknown_key(loc: tuple[int | str, ...]) -> str:
@@ -335,10 +346,11 @@ def _unknown_key(loc: tuple[int | str, ...]) -> str:
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `Model`, `Model | None`, `tuple[Model, ...]` or `Annotated[...]`."""
+    """The model inside `Model`, `Model | None`, `tuple[Model, ...]` or `Annotated[...]`; of a strategy the one that is code,
+    because rules say themselves what is wrong with them."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for argument in getattr(annotation, "__args__", ()):
+    for argument in reversed(getattr(annotation, "__args__", ())):
         if found := _model_of(argument):
             return found
     return None

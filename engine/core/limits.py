@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from engine.core.events import GateResult
 from engine.core.rules import DEPTH_MAX, NODES_MAX, Compare, Condition, Group, Not, walk
+from engine.core.types import QUANTUM
 
 #: Series that a risk rule may read, each with its sentence. Those of `MARKET_SERIES` are of the symbol of the order.
 ACCOUNT_SERIES: dict[str, str] = {
@@ -44,7 +45,15 @@ def _no_float(value: object) -> object:
 #: Entries of a bot that its book remembers (G9).
 ENTRIES_KEPT = 1000
 
-Num = Annotated[Decimal, BeforeValidator(_no_float), Field(allow_inf_nan=False)]
+
+def _storable(value: Decimal) -> Decimal:
+    """Columns are numeric(38,18): a number that they would round, or not hold, is not the number that was meant."""
+    if abs(value) >= 10**18 or value != value.quantize(QUANTUM):
+        raise ValueError("at most 18 digits on each side of the point")
+    return value
+
+
+Num = Annotated[Decimal, BeforeValidator(_no_float), Field(allow_inf_nan=False), AfterValidator(_storable)]
 Percent = Annotated[Num, Field(gt=0, le=100)]
 Positive = Annotated[Num, Field(gt=0)]
 

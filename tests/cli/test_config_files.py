@@ -55,6 +55,10 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "the key 'hard' is given twice" in said
 
 
+def test_what_is_no_number_in_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "NaN is no JSON number" in refusal(capsys, stored(tmp_path, '{"params": [NaN]}'))
+
+
 def test_a_document_without_a_bottom_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nested too deeply" in refusal(capsys, stored(tmp_path, "[" * 200_000))
 

@@ -43,6 +43,16 @@ BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
         ({"bots": []}, "$.bots", "at least 1"),
         ({"bots": [BOT | {"exits": {"stop_loss_pct": "NaN"}}]}, "$.bots[0].exits.stop_loss_pct", "finite"),
         ({"bots": [BOT | {"sizing": {"value": "-1"}}]}, "$.bots[0].sizing.value", "greater than 0"),
+        ({"bots": [BOT | {"sizing": {"value": "1e18"}}]}, "$.bots[0].sizing.value", "at most 18 digits"),
+        ({"bots": [BOT | {"sizing": {"value": "1e-19"}}]}, "$.bots[0].sizing.value", "at most 18 digits"),
+        ({"bots": [{"name": "a"}]}, "$.bots[0].strategy", "is missing"),
+        ({"bots": {}}, "$.bots", "must be a list"),
+        ({"bots": ["x"]}, "$.bots[0]", "must be an object"),
+        ({"bots": [BOT | {"name": 1}]}, "$.bots[0].name", "must be text"),
+        ({"bots": [BOT | {"strategy": {"python": "x", "param": {}}}]}, "$.bots[0].strategy.param", "did you mean 'params'?"),
+        ({"bots": [BOT | {"strategy": {"python": "a b"}}]}, "$.bots[0].strategy.python", "pattern"),
+        ({"bots": [BOT | {"portfolio": "mian"}]}, "$", "no portfolio is named 'mian'"),
+        ({"bots": [BOT | {"exits": {"targets": [{"profit_pct": 1, "close_pct": 60}] * 2}}]}, "$.bots[0].exits", "targets close 120 %"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_its_path(document: Any, path: str, words: str) -> None:
