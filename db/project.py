@@ -72,6 +72,7 @@ class Projection:
         self._denied: list[tuple[int, ev.OrderDenied]] = []
         self._configs: list[tuple[int, ev.ConfigActivated]] = []
         self._opened: ev.LedgerOpened | None = None
+        self._portfolios: list[ev.PortfolioOpened] = []
         self._sample: ev.EquitySampled | None = None
         self._balances_ts = -1
         self._orders: dict[str, int] = {}
@@ -104,6 +105,9 @@ class Projection:
     def _ledger_opened(self, seq: int, event_id: str, e: ev.LedgerOpened) -> None:
         self._opened = e
 
+    def _portfolio_opened(self, seq: int, event_id: str, e: ev.PortfolioOpened) -> None:
+        self._portfolios.append(e)
+
     def _config_activated(self, seq: int, event_id: str, e: ev.ConfigActivated) -> None:
         self._configs.append((seq, e))
 
@@ -131,10 +135,13 @@ class Projection:
         self.places.add((e.exchange, e.symbol))
         self._denied.append((seq, e))
 
-    def _order_submitted(self, seq: int, event_id: str, e: ev.OrderSubmitted) -> None:
+    def _order_submitted(self, seq: int, event_id: str, e: ev.OrderSubmitted | ev.OrderAdopted) -> None:
         self.places.add((e.exchange, e.symbol))
         self._orders[e.order_id] = seq
         self._submitted.append(e.order_id)
+
+    def _order_adopted(self, seq: int, event_id: str, e: ev.OrderAdopted) -> None:
+        self._order_submitted(seq, event_id, e)
 
     def _order_word(self, seq: int, event_id: str, e: Any) -> None:
         self._orders[e.order_id] = seq
@@ -151,8 +158,14 @@ class Projection:
     def _position_closed(self, seq: int, event_id: str, e: ev.PositionClosed) -> None:
         self._closed.append(e)
 
-    def _exits_moved(self, seq: int, event_id: str, e: ev.ExitsMoved) -> None:
+    def _position_word(
+        self, seq: int, event_id: str, e: ev.ExitsMoved | ev.MarginChanged | ev.PositionLiquidated
+    ) -> None:
         self._positions[e.position_id] = seq
+
+    def _money_moved(self, seq: int, event_id: str, e: ev.FundingPaid | ev.DustKept) -> None:
+        self._positions[e.position_id] = seq
+        self._balances_ts = e.ts
 
     def _equity_sampled(self, seq: int, event_id: str, e: ev.EquitySampled) -> None:
         self._sample = e
@@ -178,7 +191,9 @@ class Projection:
 
     def _statements(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
         if self._opened is not None:
-            yield insert("portfolios", [rows.portfolio_row(ledger, self._opened)])
+            yield insert("portfolios", [rows.main_portfolio_row(ledger, self._opened)])
+        if self._portfolios:
+            yield insert("portfolios", [rows.portfolio_row(ledger, e) for e in self._portfolios])
         for seq, config in self._configs:
             bots = refs.bot_rows(ledger, config)
             named = [{"named": [bot["id"] for bot in bots], "ts": rows.at(config.ts)}]
@@ -311,6 +326,7 @@ def upsert(table: str, table_rows: list[Row]) -> tuple[str, list[Row]]:
 _P = Projection
 _HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
     ev.LedgerOpened: _P._ledger_opened,
+    ev.PortfolioOpened: _P._portfolio_opened,
     ev.ConfigActivated: _P._config_activated,
     ev.BotStatusChanged: _P._bot_status,
     ev.SignalGenerated: _P._signal,
@@ -318,6 +334,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
     ev.TradingStateChanged: _P._state_changed,
     ev.OrderDenied: _P._order_denied,
     ev.OrderSubmitted: _P._order_submitted,
+    ev.OrderAdopted: _P._order_adopted,
     ev.OrderAccepted: _P._order_word,
     ev.OrderRejected: _P._order_word,
     ev.OrderInDoubt: _P._order_word,
@@ -327,6 +344,10 @@ _HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
     ev.OrderFilled: _P._order_filled,
     ev.PositionOpened: _P._position_opened,
     ev.PositionClosed: _P._position_closed,
-    ev.ExitsMoved: _P._exits_moved,
+    ev.ExitsMoved: _P._position_word,
+    ev.MarginChanged: _P._position_word,
+    ev.PositionLiquidated: _P._position_word,
+    ev.FundingPaid: _P._money_moved,
+    ev.DustKept: _P._money_moved,
     ev.EquitySampled: _P._equity_sampled,
 }

@@ -18,7 +18,7 @@ from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Position
-from engine.core.types import ZERO, OrderStatus, TradingState, Verdict, entity_id, uuid7
+from engine.core.types import ZERO, InstrumentKind, OrderStatus, TradingState, Verdict, entity_id, uuid7
 
 Row = dict[str, Any]
 
@@ -85,8 +85,9 @@ def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
         "price": order.price,
         "stop_price": order.stop_price,
         "valid_until": at_or_none(order.valid_until),
-        "leverage": 1,
-        "position_mode": "ONE_WAY",
+        "leverage": order.leverage,
+        "margin_mode": order.margin_mode if order.kind is InstrumentKind.LINEAR else None,
+        "position_mode": "HEDGE" if order.hedge else "ONE_WAY",
         "filled_quantity": order.filled_quantity,
         "avg_fill_price": order.avg_fill_price,
         "filled_value": order.filled_value,
@@ -138,6 +139,8 @@ def denied_row(ledger: Ledger, e: ev.OrderDenied, exchange_id: int, seq: int) ->
 def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int) -> Row:
     """A round trip as the ledger has it; `seq` is the last event about it. Notes and close reason come from events."""
     unrealized = position.unrealized_pnl(position.mark_price)
+    spot = position.kind is InstrumentKind.SPOT
+    ended = "LIQUIDATED" if position.liquidated else "CLOSED"
     return {
         "id": position.id,
         "user_id": operator_id(ledger),
@@ -148,7 +151,7 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
         "exchange_id": exchange_id,
         "symbol": position.symbol,
         "side": position.side,
-        "status": "CLOSED" if position.closed_ts else "OPEN",
+        "status": ended if position.closed_ts else "OPEN",
         "mode": ledger.mode,
         "quantity": position.quantity,
         "entry_price": position.entry_price,
@@ -158,21 +161,23 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
         "exit_qty": position.exit_quantity,
         "exit_notional": position.exit_notional,
         "mark_price": position.mark_price,
-        "market_value": position.quantity * position.mark_price,
+        "liquidation_price": position.liquidation_price,
+        "market_value": position.notional(position.mark_price),
         "cost_basis": position.cost,
         "stop_price": position.stop_price,
         "take_profit_price": position.take_profit_price,
         "trailing_enabled": position.trailing,
         "trailing_offset": _trailing_offset(position),
         "extreme_price": position.extreme,
-        "leverage": 1,
-        "margin_used": position.cost,  # spot: all of it is paid
+        "leverage": position.leverage,
+        "margin_mode": None if spot else position.margin_mode,
+        "margin_used": position.cost if spot else position.margin,  # spot: all of it is paid
         "unrealized_pnl": unrealized,
         "unrealized_pnl_pct": percent(unrealized, position.cost),
         "realized_pnl": position.realized_pnl,
-        "realized_pnl_pct": percent(position.realized_pnl, position.exit_notional - position.realized_pnl),
+        "realized_pnl_pct": percent(position.realized_pnl, position.exited_cost),
         "fees_paid": position.fees,
-        "funding_paid": ZERO,  # spot knows none
+        "funding_paid": -position.funding,
         "config_version": position.config_version,
         "event_seq": seq,
         "opened_at": at(position.opened_ts),
@@ -259,7 +264,8 @@ def fill_row(ledger: Ledger, e: ev.OrderFilled, exchange_id: int, seq: int) -> R
         "liquidity": e.liquidity or None,
         "pnl": e.pnl,
         "status": "SUCCESS",
-        "exchange_trade_id": e.trade_id or None,
+        # A trade that ends one position and starts another is two rows: the venue's name for it stays with the first.
+        "exchange_trade_id": (e.trade_id or None) if e.part == 0 else f"{e.trade_id}/{e.part}",
         "event_seq": seq,
         "executed_at": at(e.executed_ts),
     }
@@ -293,17 +299,29 @@ def equity_row(ledger: Ledger, event_id: str, e: ev.EquitySampled, seq: int) -> 
     }
 
 
-def portfolio_row(ledger: Ledger, e: ev.LedgerOpened) -> Row:
+def main_portfolio_row(ledger: Ledger, e: ev.LedgerOpened) -> Row:
     """The account at genesis; later events change its amounts."""
+    opened = ev.PortfolioOpened(
+        ts=e.ts,
+        cause=e.cause,
+        portfolio_id=entity_id(e.ledger_id, "portfolio", "1"),
+        name="main",
+        currency=e.base_currency,
+        initial_balance=e.initial_balance,
+    )
+    return portfolio_row(ledger, opened)
+
+
+def portfolio_row(ledger: Ledger, e: ev.PortfolioOpened) -> Row:
     return {
-        "id": entity_id(e.ledger_id, "portfolio", "1"),
+        "id": e.portfolio_id,
         "user_id": operator_id(ledger),
-        "name": "main",
-        "description": f"{e.mode} account on {e.feed}",
+        "name": e.name,
+        "description": f"{ledger.mode} account on {ledger.feed}",
         "broker": "paper",
-        "broker_account_id": e.ledger_id,
-        "base_currency": e.base_currency,
-        "mode": e.mode,
+        "broker_account_id": ledger.ledger_id,
+        "base_currency": e.currency,
+        "mode": ledger.mode,
         "initial_balance": e.initial_balance,
         "cash_balance": e.initial_balance,
         "positions_value": ZERO,

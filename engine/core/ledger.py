@@ -433,6 +433,13 @@ def _funding_paid(ledger: Ledger, e: ev.FundingPaid) -> None:
     conserve(account, ledger.positions.values())
 
 
+def _liquidated(ledger: Ledger, e: ev.PositionLiquidated) -> None:
+    position = ledger.position(e.position_id)
+    if position is None:
+        raise InvariantError(f"position {e.position_id} is liquidated and unknown")
+    position.liquidated = True
+
+
 def _dust_kept(ledger: Ledger, e: ev.DustKept) -> None:
     position = ledger.positions[e.position_id]
     account = ledger.accounts[position.portfolio_id]
@@ -547,7 +554,7 @@ _HANDLERS: dict[type[ev.Event], Any] = {
     ev.ExitsMoved: _exits_moved,
     ev.MarginChanged: _margin_changed,
     ev.FundingPaid: _funding_paid,
-    ev.PositionLiquidated: _command_seen,
+    ev.PositionLiquidated: _liquidated,
     ev.DustKept: _dust_kept,
     ev.DayStarted: _day_started,
     ev.EquitySampled: _equity_sampled,

@@ -111,6 +111,7 @@ class Position(msgspec.Struct):
     dust: Decimal = ZERO  # quantity that was left to the account
     funded_ts: int = 0  # the last funding boundary that was paid
     liquidated_below: bool = True  # which way the liquidation price is reached
+    liquidated: bool = False  # the venue has taken it, or a part of it
 
     @classmethod
     def opened_by(cls, e: ev.OrderFilled, order: Order) -> Position:
@@ -150,6 +151,12 @@ class Position(msgspec.Struct):
             return None
         units = quantity if self.contract_size == ONE else quantity * self.contract_size
         return (notional / units).quantize(QUANTUM)
+
+    @property
+    def exited_cost(self) -> Decimal:
+        """What the quantity that has left had cost: the base of a realised P&L in percent."""
+        gain = self.realized_pnl if self.side is PositionSide.LONG else -self.realized_pnl
+        return self.exit_notional - gain
 
     def grows(self, side: Side) -> bool:
         """Whether a fill of `side` adds to it."""
