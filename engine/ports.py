@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from engine.core.config import Costs
 from engine.core.events import Numbered, Recorded
 from engine.core.inputs import Candle, Cause, MarketInput, VenueReport
 from engine.core.ledger import Ledger
@@ -81,6 +82,10 @@ class Venue(Protocol):
 
     def restore(self, ledger: Ledger) -> None:
         """Become what the ledger says this venue holds; open intents without an answer are answered again."""
+        ...
+
+    def configure(self, costs: Costs) -> None:
+        """The costs of a config that was activated; a venue that charges its own ignores them."""
         ...
 
     def warm(self, value: Candle | MarketInput) -> None:

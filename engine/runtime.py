@@ -431,6 +431,7 @@ class Engine:
             raise ActivationRefused(lacking)
         lines = config_diff(_document(self.setup), _document(setup))
         previous, self.setup = ledger.config_version, setup
+        self.dispatch.venue.configure(setup.costs)
         market.arm(setup)
         ctx = Context(self.state, setup, command.ts, command.cause)
         event = ev.ConfigActivated(

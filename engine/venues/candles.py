@@ -88,9 +88,8 @@ class Matcher:
 
     def _opening(self) -> Iterator[Match]:
         yield from self._liquidations(self.open, self.open, stops_first=False)
-        present = [
-            r for r in self.market.orders if self._from_before(r) and r.order.filled_ts != self.candle.ts
-        ]  # in the order of sending; what takes goes first, then stops, then limits
+        # In the order of sending; what takes goes first, then stops, then limits.
+        present = [r for r in self.market.orders if self._from_before(r) and r.order.filled_ts != self.candle.ts]
         for resting in [r for r in present if r.is_taker]:
             if not resting.gone:
                 yield self._take(resting, self.open, self.candle.open_ts, "open")
@@ -130,7 +129,9 @@ class Matcher:
             resting = next((r for r in self.market.orders if r.is_stop and self._is_hit(r)), None)
             if resting is None:
                 return
-            yield from self._trigger(resting, stop_level(resting) or ZERO, self.candle.ts, "fill")
+            # One that came up within the bar may lie on the wrong side of the open: it does not trade better than that.
+            worst = min if resting.order.side is Side.SELL else max
+            yield from self._trigger(resting, worst(stop_level(resting) or ZERO, self.open), self.candle.ts, "fill")
 
     def _is_hit(self, resting: Resting) -> bool:
         price = self.low if resting.order.side is Side.SELL else self.high

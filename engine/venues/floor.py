@@ -27,14 +27,17 @@ class Floor:
         self, instruments: dict[Key, Instrument], costs: Costs, ledger: Ledger | None, seed: int | None
     ) -> None:
         self.instruments = instruments
-        self.costs = costs
-        self.prices = Prices(costs)
         self.ledger = ledger
         self.seed = seed
         self.orders: dict[str, Resting] = {}
         self.markets: dict[Key, Market] = {
             key: Market(*key, i) for key, i in instruments.items() if i.kind is InstrumentKind.LINEAR
         }
+        self.configure(costs)
+
+    def configure(self, costs: Costs) -> None:
+        self.costs = costs
+        self.prices = Prices(costs)
         self._ticks = costs.evidence == "ticks"
 
     def market(self, of: Order | MarketInput) -> Market:

@@ -53,13 +53,20 @@ class PaperVenue:
 
     def __init__(self, instruments: Iterable[Instrument], costs: Costs) -> None:
         self.instruments = {(i.exchange, i.symbol): i for i in instruments}
-        self.costs = costs
         self._ledger: Ledger | None = None
         self._floor = Floor(self.instruments, costs, None, None)
         self._past: Past | None = None
         self._answers: deque[VenueReport] = deque()
-        self._current = CurrentBars() if costs.convention == "bar" else None
         self._trying: Iterator[VenueReport] | None = None  # an order in the current bar
+        self._current: CurrentBars | None = None
+        self.configure(costs)
+
+    def configure(self, costs: Costs) -> None:
+        """Charge and fill by `costs` from the next input on."""
+        self.costs = costs
+        self._floor.configure(costs)
+        if (costs.convention == "bar") != (self._current is not None):
+            self._current = CurrentBars() if costs.convention == "bar" else None
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +165,11 @@ class PaperVenue:
                     if other is not order and other.filled_ts > order.submitted_ts:
                         resting.leaves -= other.filled_quantity
                         resting.dropped += other.filled_quantity
+                if (
+                    resting.leaves <= ZERO and ledger.cursor is not None
+                ):  # killed between that fill and the word of its end
+                    at = _Moment(ledger.now, ledger.cursor.answered("", 0))
+                    self._answers.append(self._ended(_out_of_group(resting), at))
             if order.cancel_requested:
                 unanswered.append((order.cancel_number, order, True))
         for _, order, is_cancel in sorted(unanswered, key=lambda item: item[0]):
@@ -257,15 +269,14 @@ class PaperVenue:
 
     def _grouped(self, market: Market, filled: Resting, quantity: Decimal, at: _Moment) -> Iterator[VenueReport]:
         """What one order of a group has filled, the others lose; who has nothing left is cancelled."""
-        words = says(RejectCode.OCO, "another order of its group has filled")
         if filled.gone and filled.dropped:
-            yield self._ended(End(filled, OrderStatus.CANCELED, words, "canceled"), at)
+            yield self._ended(_out_of_group(filled), at)
         for other in list(market.orders):
             if other.order.oco_group == filled.order.oco_group and other is not filled and not other.gone:
                 other.leaves -= quantity
                 other.dropped += quantity
                 if other.leaves <= ZERO:
-                    yield self._ended(End(other, OrderStatus.CANCELED, words, "canceled"), at)
+                    yield self._ended(_out_of_group(other), at)
 
     def _ended(self, end: End, at: _Moment) -> OrderReport:
         order = end.resting.order
@@ -301,6 +312,11 @@ class PaperVenue:
         for resting in list(market.orders):
             if resting.order.reduce_only and resting.order.position_id == position.id and not resting.gone:
                 yield self._ended(End(resting, OrderStatus.CANCELED, words, "canceled"), at)
+
+
+def _out_of_group(resting: Resting) -> End:
+    words = says(RejectCode.OCO, "another order of its group has filled")
+    return End(resting, OrderStatus.CANCELED, words, "canceled")
 
 
 def _answer(order: Order, status: OrderStatus, kind: str, reason: str = "") -> OrderReport:

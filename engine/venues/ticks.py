@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from engine.core.inputs import Book, Mark, MarketInput, Quote, Trade
+from engine.core.inputs import Book, Mark, Quote, Trade
 from engine.core.ledger import Ledger
 from engine.core.types import ZERO, OrderStatus, Side, TimeInForce, money
 from engine.venues.book import better, walk, within
@@ -30,18 +30,20 @@ from engine.venues.fill_model import (
 )
 from engine.venues.filters import RejectCode
 
+Evidence = Quote | Book | Trade
 
-def hear(market: Market, value: MarketInput) -> None:
+
+def hear(market: Market, value: Evidence) -> None:
     """Take in what an input says of prices and depth; nothing happens by it."""
     if isinstance(value, Quote):
         market.depth.update(((value.bid, value.bid_size),), ((value.ask, value.ask_size),))
     elif isinstance(value, Book):
         market.depth.update(value.bids, value.asks)
-    elif isinstance(value, Trade):
+    else:
         market.traded = value.price
 
 
-def matches(market: Market, value: MarketInput, prices: Prices, ledger: Ledger | None) -> Iterator[Match]:
+def matches(market: Market, value: Evidence | Mark, prices: Prices, ledger: Ledger | None) -> Iterator[Match]:
     """What one input makes of the orders of its symbol, one at a time; `hear` comes first."""
     yield from _cancels(market, value.ts)
     if isinstance(value, Mark):
@@ -49,10 +51,8 @@ def matches(market: Market, value: MarketInput, prices: Prices, ledger: Ledger |
         return
     if isinstance(value, Trade):
         yield from _traded(market, value)
-    elif isinstance(value, Quote | Book):
-        yield from _displayed(market, value.ts)
     else:
-        return
+        yield from _displayed(market, value.ts)
     positions = market.positions(ledger) if market.mark is None else ()
     for position in positions:
         last = market.last
