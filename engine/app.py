@@ -24,7 +24,8 @@ from engine.client import ConfigLine, EquityPoint
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.canonical import decimal_text
-from engine.core.config import ConfigError, default_config, diff, parse_config
+from engine.core.config import ConfigError, default_config, parse_config
+from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, Quote
 from engine.core.ledger import Ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core import events as ev
+from engine.core.canonical import decimal_text
 from engine.core.ledger import Ledger
 from engine.core.setup import Setup
 from engine.core.types import Verb
@@ -36,7 +37,7 @@ def outcome(verb: Verb, events: Sequence[ev.Event], ledger: Ledger, setup: Setup
                     ", its cancel is under way" if order is not None and order.is_open else ""
                 )
             case ev.OrderSubmitted() if verb is Verb.CLOSE_POSITION:
-                return True, f"order {event.order_id} closes {event.quantity} {event.symbol}"
+                return True, f"order {event.order_id} closes {decimal_text(event.quantity)} {event.symbol}"
             case ev.AlertTriggered() if verb is Verb.CLOSE_POSITION:
                 return False, event.text
     return True, f"{NOTHING_TO_DO}: trading is {ledger.state}"
@@ -48,5 +49,6 @@ def _under_way(ledger: Ledger, bot_id: str) -> str:
     if stop is None:
         return ""
     orders, positions = (sum(not done for done in found.values()) for found in (stop.orders, stop.positions))
-    waits = [f"{n} {what}" for n, what in ((orders, "orders to end"), (positions, "positions to close")) if n]
+    counted = ((orders, "order", "to end"), (positions, "position", "to close"))
+    waits = [f"{n} {what}{'s' * (n > 1)} {end}" for n, what, end in counted if n]
     return f"{UNDER_WAY}{', '.join(waits)}" if waits else ""

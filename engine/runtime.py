@@ -18,7 +18,7 @@ import structlog
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
-from engine.core.config import diff as config_diff
+from engine.core.config_diff import diff as config_diff
 from engine.core.context import Context, State
 from engine.core.inputs import MARKET_INPUTS, PHASE_AFTER, Candle, Cause, Command, Input, MarketInput, Tick
 from engine.core.positions import check_conservation

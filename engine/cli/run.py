@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import redirect_stdout
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def run_headless(options: Options, *, until_end: bool, as_json: bool, max_candle
                 print("\r\x1b[K", end="", file=sys.stderr)
         return session.result()
 
-    result = asyncio.run(serve())
+    with redirect_stdout(sys.stderr):  # what a Python strategy prints is not our answer
+        result = asyncio.run(serve())
     if as_json:
         print(json.dumps(result))
     else:

@@ -163,7 +163,7 @@ def _troubles(now: dict[str, Any]) -> list[str]:
     """Stops under way, and bots that do not trade as they should."""
     lines = []
     for stop in now.get("stops", []):
-        waits = f"{len(stop['orders'])} orders and {len(stop['positions'])} positions to end"
+        waits = f"{len(stop['orders'])} order(s) and {len(stop['positions'])} position(s) to end"
         what = f"  {stop['verb']} under way (by {stop['actor']}): {waits}"
         lines.append(what + (f", bot {stop['bot']}" if stop["bot"] else ""))
     for bot in now.get("bots", []):

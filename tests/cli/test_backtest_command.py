@@ -16,6 +16,7 @@ from engine.cli.exits import Exit
 from engine.core import events as ev
 from engine.core.config import canonical
 from tests.chaos.market import config, write_files
+from tests.core.test_strategy_plugins import MODULE, install
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,13 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def run(folder: Path, *words: str) -> tuple[int, str, str]:
+def run(folder: Path, *words: str, path: str = str(ROOT)) -> tuple[int, str, str]:
     files = [str(file) for file in sorted(folder.glob("*.csv"))]
     replay = ["--replay", *files] if "--replay" not in words else []
     done = subprocess.run(
         [sys.executable, "-m", "engine.cli.main", "backtest", *replay, *words],
         capture_output=True, text=True, check=False, cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(folder / "home")},
+        env=os.environ | {"PYTHONPATH": path, "XDG_DATA_HOME": str(folder / "home")},
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
@@ -122,3 +123,18 @@ def test_without_files_there_is_nothing_to_test(folder: Path) -> None:
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == Exit.USAGE and "--replay FILE" in done.stderr
+
+
+def test_a_python_strategy_trades_by_its_params(folder: Path, tmp_path: Path) -> None:
+    """As installed; what it prints goes where it does not disturb."""
+    noisy = MODULE.replace("self.highs.append(candle.high)", "self.highs.append(candle.high); print('bar')", 1)
+    install(tmp_path, "qs-test-bt", {"turtle": "qs_bt_plugin:Turtle"}, qs_bt_plugin=noisy)
+    bot = {"name": "t", "strategy": {"python": "turtle", "params": {"bars": 5}}}
+    (folder / "turtle.json").write_text(json.dumps({"schema": 1, "bots": [bot]}))
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    code, out, err = run(folder, "--config", "turtle.json", "--json", path=path)
+    assert code == Exit.OK and json.loads(out)["fills"] > 0 and err.startswith("bar\n")
+    bot["strategy"]["params"] = {"bars": 1}  # type: ignore[index]
+    (folder / "turtle.json").write_text(json.dumps({"schema": 1, "bots": [bot]}))
+    code, out, err = run(folder, "--config", "turtle.json", path=path)
+    assert (code, out) == (Exit.REFUSED, "") and "bot t: strategy 'turtle': params.bars" in err

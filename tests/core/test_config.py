@@ -16,9 +16,9 @@ from engine.core.config import (
     canonical,
     config_sha256,
     default_config,
-    diff,
     parse_config,
 )
+from engine.core.config_diff import diff
 from engine.core.setup import Setup
 from engine.core.types import Verb, entity_id
 from engine.publish import warmth
