@@ -20,9 +20,11 @@ HOST = HostFacts(host="test", pid=4711, version="0")
 async def traded(directory: Path, bars: int = 60, seed: int = 1) -> list[Pair]:
     """Entries, exits, cancels, denials and a pause of two bots over some minutes of wild prices."""
     directory.mkdir(parents=True, exist_ok=True)
-    probe = {"name": "probe", "strategy": RULES, "sizing": {"kind": "fixed_quantity", "value": "1"}}
-    tiny = {**probe, "name": "tiny", "limits": {"max_order_value": {"hard": "3"}}}  # below the least notional: denied
-    world = await World(directory, config(bots=[probe, tiny])).open()
+    wild: dict[str, object] = {"price_collar_pct": {}}  # prices jump by half here
+    probe = {"name": "probe", "strategy": RULES, "sizing": {"kind": "fixed_quantity", "value": "1"}, "limits": wild}
+    tiny = {**probe, "name": "tiny", "limits": {**wild, "max_order_value": {"hard": "3"}}}  # below the least notional
+    account = {"limits": {**wild, "daily_loss_pct": {}, "max_drawdown_pct": {}}}
+    world = await World(directory, config(bots=[probe, tiny], account=account)).open()
     rng = random.Random(seed)
     for bar in range(bars):
         if bar == bars // 2:
