@@ -178,6 +178,8 @@ def test_warmup_counts_what_the_rules_look_back() -> None:
     assert compiled.indicators.warmup_bars(20, MINUTE_US) == 20 * 26
     assert compiled.warmup_bars(20, MINUTE_US) == 20 * 26 + 4 + 1
     assert rules(TRUE).warmup_bars(20) == 1
+    declared = {"slow": {"fn": "SMA", "params": {"timeperiod": 5}, "timeframe": "1h"}}
+    assert rules(TRUE, indicators=declared).warmup_bars(20) == 5  # of bars whose length is not known yet: at least
     assert not compiled.ready
 
 
