@@ -160,16 +160,7 @@ class PaperVenue:
             if order.status is OrderStatus.SUBMITTED:
                 unanswered.append((order.number, order, False))
             elif order.origin is not Origin.LIQUIDATION:
-                resting = self._floor.rest(order, order.remaining, len(order.trade_ids))
-                for other in groups.get(order.oco_group, ()):
-                    if other is not order and other.filled_ts > order.submitted_ts:
-                        resting.leaves -= other.filled_quantity
-                        resting.dropped += other.filled_quantity
-                if (
-                    resting.leaves <= ZERO and ledger.cursor is not None
-                ):  # killed between that fill and the word of its end
-                    at = _Moment(ledger.now, ledger.cursor.answered("", 0))
-                    self._answers.append(self._ended(_out_of_group(resting), at))
+                self._resume(order, groups.get(order.oco_group, ()))
             if order.cancel_requested:
                 unanswered.append((order.cancel_number, order, True))
         for _, order, is_cancel in sorted(unanswered, key=lambda item: item[0]):
@@ -177,6 +168,18 @@ class PaperVenue:
                 self.cancel(order)
             else:
                 self._take(order)
+        for resting in [r for r in self._floor.orders.values() if r.leaves <= ZERO]:
+            # Killed between the fill of another order of its group and the word that this one ends.
+            place = ledger.cursor or resting.order.cause
+            self._answers.append(self._ended(_out_of_group(resting), _Moment(ledger.now, place.answered("", 0))))
+
+    def _resume(self, order: Order, group: Iterable[Order]) -> None:
+        """An order rests again, less what the others of its group have filled since it was sent."""
+        resting = self._floor.rest(order, order.remaining, len(order.trade_ids))
+        for other in group:
+            if other is not order and other.filled_ts > order.submitted_ts:
+                resting.leaves -= other.filled_quantity
+                resting.dropped += other.filled_quantity
 
     def warm(self, value: Candle | MarketInput) -> None:
         """An input from before the restart: what the ledger does not tell (queues, triggers, extremes) is learnt again."""
