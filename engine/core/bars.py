@@ -27,7 +27,8 @@ ENTRY, ADD, REDUCE = "ENTRY", "ADD", "REDUCE"
 #: Reasons of a cancel after which the bar goes on; so are the roles of what is to replace the order.
 TIMED_OUT, REPRICED = "timed out", "re-priced"
 
-_EXITS = frozenset({bar_exits.SIGNAL_EXIT, bar_exits.STOP, bar_exits.TAKE_PROFIT, bar_exits.TRAILING_STOP})
+#: What divisions leave, as a share: so near to all of a position is all of it.
+_NOISE = Decimal("1e-12")
 #: Origins of the orders that are worked here; a flattening or a liquidation goes its own way.
 _WORKED = (Origin.ENTRY, Origin.EXIT)
 
@@ -148,11 +149,8 @@ class _Steps:
             return []
         if reason in (ADD, REDUCE):
             return self._adjust(position) or []
-        if reason in _EXITS:
-            for role, price in self._candidates(position):
-                if role == reason:
-                    return self._exit(position, role, position.quantity, price)
-        return []
+        price = dict(self._candidates(position)).get(reason)  # None for a cancel that somebody else asked for
+        return [] if price is None else self._exit(position, reason, position.quantity, price)
 
     def closed(self, position: Position) -> Events:
         """Reversal, once, and only of a position that the bar found open or entering."""
@@ -188,7 +186,7 @@ class _Steps:
         else:
             price = bar_exits.exit_price(held.sign, self.bar, self.proposal.exit_price)
             quantity = self._lots(-stake * held.leverage / held.entry)
-            if abs(position.quantity - quantity) <= 2 * QUANTUM:
+            if abs(position.quantity - quantity) <= position.quantity * _NOISE:
                 quantity = position.quantity
             if quantity > position.quantity:
                 return None
