@@ -56,7 +56,7 @@ LedgerName = Annotated[
 Balance = Annotated[
     str, typer.Option("--balance", metavar="AMOUNT", help="Opening balance of a fresh ledger, in its quote currency.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for scripts.")]
 
 
 @app.callback(invoke_without_command=True)

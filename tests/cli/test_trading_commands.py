@@ -146,3 +146,23 @@ def test_lists_of_a_ledger_that_is_not_there_and_of_one_that_is_empty(desk: Desk
         assert done.code == Exit.OK and (
             f"no open {what}" in done.out or "BTC/USDT" in done.out or "ETH/USDT" in done.out
         )
+
+
+def test_arguments_that_somebody_put_into_the_table_are_refused(desk: Desk) -> None:
+    """The engine reads what others wrote: wrong kinds are answered, and it runs on."""
+    ledger = desk.fresh("wrong_arguments", patient())
+    program = desk.start(ledger, "--speed", "60")
+    with desk.superuser(ledger) as connection:
+        for args in ('{"version": "2"}', '{"target": 7}'):
+            row = connection.execute(
+                "insert into qs.commands(id, verb, args, actor) values(qs.uuid7(), 'PAUSE', %s::jsonb, 'x') returning id",
+                (args,),
+            ).fetchone()
+            assert row is not None
+            until(lambda row=row: _status(connection, row["id"]) == "REFUSED")
+    assert program.poll() is None and desk.status(ledger)["state"] == "ACTIVE"
+
+
+def _status(connection: Any, command_id: Any) -> str:
+    found = connection.execute("select status from qs.commands where id = %s", (command_id,)).fetchone()
+    return str(found["status"])
