@@ -1,7 +1,6 @@
 """What is measured in a fresh process of its own: `python -m tests.bench.jobs NAME [ARGUMENT...]` prints one JSON object.
 
 core [FILE...]       candles a second of the engine on the journal in memory; without files, a simulated market
-yardstick DIR FILE   candles a second of a plain-Python event loop that is kept in DIR (pyevent.py), over the same file
 journal              commits and events a second of the journal on Postgres
 server               milliseconds of the embedded server's first and second start
 chart                milliseconds to draw a chart
@@ -10,9 +9,6 @@ chart                milliseconds to draw a chart
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
-import io
 import json
 import sys
 import tempfile
@@ -56,20 +52,6 @@ async def core(files: Sequence[str]) -> dict[str, float]:
             "events": len(stage.journal.store.pairs),
             "trades": ledger.counts.trades,
         }
-
-
-def yardstick(folder: str, file: str) -> dict[str, float]:
-    """Plain objects, floats, three indicators, one symbol: what such a loop costs in this Python on this machine."""
-    from engine.feeds.files import load_candle_file
-
-    (series,) = load_candle_file(file)
-    names = ("open", "high", "low", "close", "volume")
-    columns = {"ts": series.time_us, **{name: getattr(series, name) for name in names}}
-    sys.path.insert(0, folder)
-    with contextlib.redirect_stdout(io.StringIO()):
-        loop = importlib.import_module("pyevent")
-        timer, _ = loop.run(columns)
-    return {"candles": len(series.time_us), "seconds": timer.wall}
 
 
 async def journal() -> dict[str, float]:
@@ -150,8 +132,6 @@ def main(name: str, arguments: Sequence[str]) -> dict[str, float]:
     match name:
         case "core":
             return asyncio.run(core(arguments))
-        case "yardstick":
-            return yardstick(*arguments)
         case "journal":
             return asyncio.run(journal())
         case "server":

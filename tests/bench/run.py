@@ -43,6 +43,7 @@ PARTS: dict[str, Part] = {
     "server": lambda book, folder: shell.server(book),
     "journal": lambda book, folder: shell.journal(book),
     "database": lambda book, folder: shell.database(book),
+    "engine": lambda book, folder: shell.engine(book),
     "core": lambda book, folder: shell.core(book),
     "headless": shell.headless,
 }

@@ -94,16 +94,36 @@ def database(book: Book) -> None:
 
 
 def core(book: Book) -> None:
-    """Our core, and right after it the yardstick, so that both meet the same machine."""
     found = job("core", *(str(file) for file in MONTH if have_month()))
-    rate = found["candles"] / found["seconds"]
-    book.add("core_candles", rate)
-    if not have_month() or not (YARDSTICK / "pyevent.py").exists():
-        book.note("The plain-Python yardstick is not on this machine.")
-        return
-    plain = job("yardstick", str(YARDSTICK), str(MONTH[0]))
-    book.add("yardstick_candles", plain["candles"] / plain["seconds"])
-    book.add("core_share", rate / (plain["candles"] / plain["seconds"]))
+    book.add("core_candles", found["candles"] / found["seconds"])
+
+
+def engine(book: Book) -> None:
+    """The common workload, ours and the yardsticks right after one another, so that all meet the same machine."""
+    million = 1_000_000
+    ours = job("golden", str(million), module="engine")
+    plain = job("plain", str(million), module="engine")
+    if ours["trades"] != plain["trades"] or round(ours["equity"], 2) != round(plain["equity"], 2):
+        raise CommandFailed(f"the results differ, so no time is told: {ours} and {plain}")
+    short = job("golden", str(million // 10), module="engine")
+    book.add("golden_candles", million / ours["seconds"])
+    book.add("plain_candles", million / plain["seconds"])
+    book.add("golden_share", plain["seconds"] / ours["seconds"])
+    book.add("golden_growth", ours["seconds"] / short["seconds"] / 10)
+    book.add("golden_peak", ours["peak_mb"])
+    book.add("plain_peak", plain["peak_mb"])
+    if (YARDSTICK / "pyevent.py").exists():
+        found = job("prototype", str(YARDSTICK), str(million), module="engine")
+        book.add("prototype_candles", million / found["seconds"])
+        book.add("golden_share_prototype", found["seconds"] / ours["seconds"])
+    else:
+        book.note("The yardstick of the research folder is not on this machine; ours has the same shape.")
+    folded = job("fold", str(million), module="engine")
+    book.add("fold_events", folded["evolve_s"])
+    book.add("fold_decoded", folded["decode_s"])
+    orders = job("order", "2000", module="engine")
+    book.add("order_p50", orders["p50_us"])
+    book.add("order_p99", orders["p99_us"])
 
 
 def journal(book: Book) -> None:
