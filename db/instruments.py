@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from db.records import as_json, insert, require
+from engine.core.canonical import decimal_text
 from engine.core.types import ZERO, Instrument
 
 #: Venues whose own names are base and quote joined: BTCUSDT.
@@ -39,7 +40,6 @@ async def store(
     """Keep the trading rules of a symbol; False when better ones are there (the venue's over bundled over default)."""
     require(instrument.tick_size > 0 and instrument.lot_size > 0, f"{instrument.symbol}: steps must be above 0")
     joined = f"{instrument.base}{instrument.quote}" if instrument.exchange in _JOINED else None
-    settle = instrument.symbol.partition(":")[2]
     row = {
         "exchange_id": await conn.fetchval("select qs.exchange_id($1)", instrument.exchange),
         "symbol": instrument.symbol,
@@ -55,11 +55,23 @@ async def store(
         "min_notional": instrument.min_notional,
         "status": "TRADING" if instrument.status == "TRADING" else "HALT",
         "source": instrument.source,
-        "contract_info": contract_info
-        or {"kind": "linear" if settle else "spot", **({"settle": settle} if settle else {})},
+        "contract_info": contract_info or _contract(instrument),
         "metadata": metadata,
     }
     return await insert(conn, "instruments", row, _REPLACE, "symbol") is not None
+
+
+def _contract(instrument: Instrument) -> dict[str, Any]:
+    """What one unit of the instrument is, and what a position in it must keep as margin."""
+    settle = instrument.symbol.partition(":")[2]
+    info: dict[str, Any] = {"kind": "linear" if settle else "spot", "fee_in_base": instrument.fee_in_base}
+    if settle:
+        info |= {"settle": settle, "contract_size": decimal_text(instrument.contract_size)}
+        info["margin_tiers"] = [
+            {name: None if (v := getattr(tier, name)) is None else decimal_text(v) for name in tier.__struct_fields__}
+            for tier in instrument.margin_tiers
+        ]
+    return info
 
 
 async def store_venue(

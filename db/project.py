@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from db import derive, rows
+from db import config_rows, derive, rows
 from db.chain import Link
-from db.reference import References, limit_rows
+from db.reference import References
 from db.rows import Row
 from engine.core import events as ev
 from engine.core.inputs import Cause
@@ -27,7 +27,14 @@ from engine.core.types import InvariantError
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 #: Tables whose rows are written once, in an order in which each finds what it refers to.
-_INSERTED = ("signals", "risk_decisions", "kill_switch_events", "equity_snapshots")
+_INSERTED = (
+    "signals",
+    "risk_decisions",
+    "kill_switch_events",
+    "stop_results",
+    "funding_payments",
+    "equity_snapshots",
+)
 
 _INSERT = """
 insert into {schema}.{table} ({columns})
@@ -37,7 +44,7 @@ _UPSERT = _INSERT + " on conflict (id) do update set {changes}"
 
 _BALANCES = """
 update {schema}.portfolios p set cash_balance = r.cash_balance, realized_pnl = r.realized_pnl, fees_paid = r.fees_paid,
-  updated_at = r.updated_at
+  funding_paid = r.funding_paid, other_assets = r.other_assets, dust = r.dust, updated_at = r.updated_at
 from jsonb_populate_recordset(null::{schema}.portfolios, $1::jsonb) r where p.id = r.id
 """
 _VALUES = """
@@ -45,10 +52,15 @@ update {schema}.portfolios p set positions_value = r.positions_value, total_valu
   unrealized_pnl = r.unrealized_pnl
 from jsonb_populate_recordset(null::{schema}.portfolios, $1::jsonb) r where p.id = r.id
 """
+#: Only an event knows a traceback: it stays until the next word on the bot's status.
 _BOT_STATUS = """
 update {schema}.bots b set status = r.status, status_reason = r.status_reason, updated_at = r.updated_at,
+  trading_state = r.trading_state, state_reason = r.state_reason, state_actor = r.state_actor,
+  traceback = case when r.spoken then r.traceback else b.traceback end,
   last_run_at = coalesce(r.last_run_at, b.last_run_at)
-from jsonb_populate_recordset(null::{schema}.bots, $1::jsonb) r where b.id = r.id
+from jsonb_to_recordset($1::jsonb) r(id uuid, status text, status_reason text, updated_at timestamptz,
+  trading_state text, state_reason text, state_actor text, spoken boolean, traceback text, last_run_at timestamptz)
+where b.id = r.id
 """
 _BOTS_GONE = """
 update {schema}.bots b set deleted_at = r.ts, updated_at = r.ts
@@ -61,7 +73,7 @@ from jsonb_to_recordset($1::jsonb) r(named uuid[], ts timestamptz)
 where l.bot_id <> all (r.named) and l.deleted_at is null
 """
 #: What an upsert leaves as it was: facts of the first row, and columns that only events know.
-_KEPT = {"bots": {"id", "created_at", "status"}, "risk_limits": {"id", "created_at"}}
+_KEPT = {"bots": {"id", "created_at", "status", "trading_state"}, "risk_limits": {"id", "created_at"}}
 
 
 class Projection:
@@ -72,17 +84,20 @@ class Projection:
         self._denied: list[tuple[int, ev.OrderDenied]] = []
         self._configs: list[tuple[int, ev.ConfigActivated]] = []
         self._opened: ev.LedgerOpened | None = None
-        self._portfolios: list[ev.PortfolioOpened] = []
-        self._sample: ev.EquitySampled | None = None
-        self._balances_ts = -1
+        self._accounts: list[ev.LedgerOpened | ev.PortfolioOpened] = []
+        self._samples: dict[str, ev.EquitySampled] = {}
+        self._balances: dict[str, int] = {}
+        self._balances_of_orders: dict[str, int] = {}
+        self._balances_of_positions: dict[str, int] = {}
         self._orders: dict[str, int] = {}
-        self._submitted: list[str] = []
+        self._begun: list[str] = []
         self._fills: list[tuple[int, ev.OrderFilled]] = []
         self._positions: dict[str, int] = {}
-        self._marks: tuple[int, ev.EquitySampled] | None = None
+        self._marks: dict[str, int] = {}
         self._born: list[str] = []
         self._closed: list[ev.PositionClosed] = []
         self._bots: dict[str, int] = {}
+        self._tracebacks: dict[str, str] = {}
         self._ran: dict[str, int] = {}
         self._fired: dict[str, Cause] = {}
         self.places: set[tuple[str, str]] = set()
@@ -104,15 +119,17 @@ class Projection:
 
     def _ledger_opened(self, seq: int, event_id: str, e: ev.LedgerOpened) -> None:
         self._opened = e
+        self._accounts.append(e)
 
     def _portfolio_opened(self, seq: int, event_id: str, e: ev.PortfolioOpened) -> None:
-        self._portfolios.append(e)
+        self._accounts.append(e)
 
     def _config_activated(self, seq: int, event_id: str, e: ev.ConfigActivated) -> None:
         self._configs.append((seq, e))
 
     def _bot_status(self, seq: int, event_id: str, e: ev.BotStatusChanged) -> None:
         self._bots[e.bot_id] = e.ts
+        self._tracebacks[e.bot_id] = e.traceback
         if e.status == "RUNNING":
             self._ran[e.bot_id] = e.ts
 
@@ -129,19 +146,21 @@ class Projection:
         )
 
     def _state_changed(self, seq: int, event_id: str, e: ev.TradingStateChanged) -> None:
+        if e.bot_id:
+            self._bots[e.bot_id] = e.ts
         self._insert("kill_switch_events", lambda ledger, refs: rows.kill_switch_row(event_id, e, seq))
+
+    def _stop_completed(self, seq: int, event_id: str, e: ev.StopCompleted) -> None:
+        self._insert("stop_results", lambda ledger, refs: rows.stop_row(event_id, e, seq))
 
     def _order_denied(self, seq: int, event_id: str, e: ev.OrderDenied) -> None:
         self.places.add((e.exchange, e.symbol))
         self._denied.append((seq, e))
 
-    def _order_submitted(self, seq: int, event_id: str, e: ev.OrderSubmitted | ev.OrderAdopted) -> None:
+    def _order_begun(self, seq: int, event_id: str, e: ev.OrderSubmitted | ev.OrderAdopted) -> None:
         self.places.add((e.exchange, e.symbol))
         self._orders[e.order_id] = seq
-        self._submitted.append(e.order_id)
-
-    def _order_adopted(self, seq: int, event_id: str, e: ev.OrderAdopted) -> None:
-        self._order_submitted(seq, event_id, e)
+        self._begun.append(e.order_id)
 
     def _order_word(self, seq: int, event_id: str, e: Any) -> None:
         self._orders[e.order_id] = seq
@@ -149,7 +168,7 @@ class Projection:
     def _order_filled(self, seq: int, event_id: str, e: ev.OrderFilled) -> None:
         self.places.add((e.exchange, e.symbol))
         self._orders[e.order_id] = self._positions[e.position_id] = seq
-        self._balances_ts = e.ts
+        self._balances_of_orders[e.order_id] = e.ts
         self._fills.append((seq, e))
 
     def _position_opened(self, seq: int, event_id: str, e: ev.PositionOpened) -> None:
@@ -163,14 +182,23 @@ class Projection:
     ) -> None:
         self._positions[e.position_id] = seq
 
-    def _money_moved(self, seq: int, event_id: str, e: ev.FundingPaid | ev.DustKept) -> None:
+    def _funding_paid(self, seq: int, event_id: str, e: ev.FundingPaid) -> None:
+        self.places.add((e.exchange, e.symbol))
         self._positions[e.position_id] = seq
-        self._balances_ts = e.ts
+        self._balances[e.portfolio_id] = e.ts
+        self._insert(
+            "funding_payments",
+            lambda ledger, refs: rows.funding_row(ledger, event_id, e, refs.exchange(e.exchange), seq),
+        )
+
+    def _dust_kept(self, seq: int, event_id: str, e: ev.DustKept) -> None:
+        self._positions[e.position_id] = seq
+        self._balances_of_positions[e.position_id] = e.ts
 
     def _equity_sampled(self, seq: int, event_id: str, e: ev.EquitySampled) -> None:
-        self._sample = e
-        self._marks = (seq, e)
-        self._balances_ts = e.ts
+        self._samples[e.portfolio_id] = e
+        self._marks |= dict.fromkeys(e.marks, seq)
+        self._balances[e.portfolio_id] = e.ts
         self.sampled_ts.append(e.ts)
         self._insert("equity_snapshots", lambda ledger, refs: rows.equity_row(ledger, event_id, e, seq))
 
@@ -190,16 +218,14 @@ class Projection:
             await conn.execute(sql.replace("{schema}", schema), _encode(table_rows).decode())
 
     def _statements(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
-        if self._opened is not None:
-            yield insert("portfolios", [rows.main_portfolio_row(ledger, self._opened)])
-        if self._portfolios:
-            yield insert("portfolios", [rows.portfolio_row(ledger, e) for e in self._portfolios])
+        if self._accounts:
+            yield insert("portfolios", [config_rows.portfolio_row(ledger, e) for e in self._accounts])
         for seq, config in self._configs:
-            bots = refs.bot_rows(ledger, config)
+            bots = config_rows.bot_rows(ledger, config)
             named = [{"named": [bot["id"] for bot in bots], "ts": rows.at(config.ts)}]
             yield upsert("bots", bots)
             yield _BOTS_GONE, named
-            yield upsert("risk_limits", limit_rows(ledger, config, seq))
+            yield upsert("risk_limits", config_rows.limit_rows(ledger, config, seq))
             yield _LIMITS_GONE, named
         if status := self._bot_rows(ledger):
             yield _BOT_STATUS, status
@@ -215,7 +241,7 @@ class Projection:
 
     def _derived(self, ledger: Ledger, refs: References) -> Iterable[tuple[str, list[Row]]]:
         """What follows from several rows (`db.derive`), in an order in which each finds what it reads."""
-        if born := [*self._submitted, *(e.order_id for _, e in self._denied)]:
+        if born := [*self._begun, *(e.order_id for _, e in self._denied)]:
             yield derive.ORDER_BORN, _ids(born)
         if self._fills:
             fills = [rows.fill_row(ledger, e, refs.exchange(e.exchange), seq) for seq, e in self._fills]
@@ -252,10 +278,11 @@ class Projection:
 
     def _position_rows(self, ledger: Ledger, refs: References) -> list[Row]:
         touched = dict(self._positions)
-        if self._marks is not None:
-            seq, sample = self._marks
+        if self._marks:
             for position in ledger.positions.values():
-                if f"{position.exchange} {position.symbol}" in sample.marks:
+                # A mark counts for every position of its symbol, of whatever account the sample was.
+                seq = self._marks.get(f"{position.exchange} {position.symbol}", 0)
+                if seq:
                     touched[position.id] = max(seq, touched.get(position.id, 0))
         out = []
         for position_id, seq in touched.items():
@@ -267,23 +294,29 @@ class Projection:
         return sorted(out, key=lambda row: row["status"] == "OPEN")
 
     def _account_rows(self, ledger: Ledger) -> Iterable[tuple[str, list[Row]]]:
-        if self._balances_ts >= 0:
+        touched = dict(self._balances)
+        for entities, changes in (
+            (ledger.order, self._balances_of_orders),
+            (ledger.position, self._balances_of_positions),
+        ):
+            for key, ts in changes.items():
+                if (entity := entities(key)) is not None:
+                    touched[entity.portfolio_id] = max(ts, touched.get(entity.portfolio_id, ts))
+        if touched:
+            yield _BALANCES, [rows.balance_row(ledger.accounts[key], ts) for key, ts in touched.items()]
+        if self._samples:
             yield (
-                _BALANCES,
+                _VALUES,
                 [
                     {
-                        "id": account.portfolio_id,
-                        "cash_balance": account.cash,
-                        "realized_pnl": account.realized_pnl,
-                        "fees_paid": account.fees,
-                        "updated_at": rows.at(self._balances_ts),
+                        "id": key,
+                        "positions_value": e.positions_value,
+                        "total_value": e.equity,
+                        "unrealized_pnl": e.unrealized_pnl,
                     }
-                    for account in ledger.accounts.values()
+                    for key, e in self._samples.items()
                 ],
             )
-        if (e := self._sample) is not None:
-            values = {"positions_value": e.positions_value, "total_value": e.equity, "unrealized_pnl": e.unrealized_pnl}
-            yield _VALUES, [{"id": e.portfolio_id, **values}]
 
     def _bot_rows(self, ledger: Ledger) -> list[Row]:
         touched = dict(self._bots)
@@ -293,12 +326,18 @@ class Projection:
         return [
             {
                 "id": bot_id,
-                "status": ledger.bots[bot_id].status,
-                "status_reason": ledger.bots[bot_id].reason or None,
+                "status": book.status,
+                "status_reason": book.reason or None,
                 "updated_at": rows.at(ts),
+                "trading_state": book.state,
+                "state_reason": book.state_reason or None,
+                "state_actor": book.state_actor or None,
+                "spoken": bot_id in self._tracebacks,
+                "traceback": self._tracebacks.get(bot_id) or None,
                 "last_run_at": rows.at(self._ran[bot_id]) if bot_id in self._ran else None,
             }
             for bot_id, ts in touched.items()
+            if (book := ledger.bots[bot_id])
         ]
 
 
@@ -332,9 +371,10 @@ _HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
     ev.SignalGenerated: _P._signal,
     ev.IntentEvaluated: _P._decision,
     ev.TradingStateChanged: _P._state_changed,
+    ev.StopCompleted: _P._stop_completed,
     ev.OrderDenied: _P._order_denied,
-    ev.OrderSubmitted: _P._order_submitted,
-    ev.OrderAdopted: _P._order_adopted,
+    ev.OrderSubmitted: _P._order_begun,
+    ev.OrderAdopted: _P._order_begun,
     ev.OrderAccepted: _P._order_word,
     ev.OrderRejected: _P._order_word,
     ev.OrderInDoubt: _P._order_word,
@@ -347,7 +387,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Projection, int, str, Any], None]] = {
     ev.ExitsMoved: _P._position_word,
     ev.MarginChanged: _P._position_word,
     ev.PositionLiquidated: _P._position_word,
-    ev.FundingPaid: _P._money_moved,
-    ev.DustKept: _P._money_moved,
+    ev.FundingPaid: _P._funding_paid,
+    ev.DustKept: _P._dust_kept,
     ev.EquitySampled: _P._equity_sampled,
 }

@@ -53,11 +53,13 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     exchange: str
     symbol: str
     side: str
+    position_side: str | None
     order_type: str | None
     role: str | None
     status: str
     in_doubt: bool
     cancel_requested: bool
+    reduce_only: bool
     quantity: Decimal
     filled_quantity: Decimal
     price: Decimal | None
@@ -65,13 +67,14 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     avg_fill_price: Decimal | None
     bot: str | None
     position_id: str | None
+    tag: str | None
     reason: str
     created_ts: int
     updated_ts: int
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A round trip; `realized_pnl` and `unrealized_pnl` are before fees, `notes` the JSON of its entry's gates."""
+    """A round trip; `realized_pnl` and `unrealized_pnl` are before fees and funding, `notes` the JSON of its entry's gates."""
 
     id: str
     exchange: str
@@ -88,6 +91,12 @@ class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
     unrealized_pnl: Decimal | None
     realized_pnl: Decimal | None
     fees: Decimal | None
+    funding_paid: Decimal | None
+    leverage: Decimal
+    margin_mode: str | None
+    margin_used: Decimal | None
+    liquidation_price: Decimal | None
+    account: str
     entry_notional: Decimal | None
     close_reason: str
     notes: str | None
@@ -203,13 +212,18 @@ class Queries:
         return await self._rows("fills", FillRow, count, symbol)
 
     async def equity(
-        self, points: int = 2_000, *, since_ts: int | None = None, until_ts: int | None = None
+        self, points: int = 2_000, *, since_ts: int | None = None, until_ts: int | None = None, account: str = "main"
     ) -> list[EquityRow]:
-        """Equity in order of time, at most `points` samples, peaks and troughs kept. Raises ValueError below 4 points."""
+        """Equity of one account in order of time, at most `points` samples, peaks and troughs kept.
+
+        Raises ValueError below 4 points.
+        """
         if points < EQUITY_POINTS_MIN:
             raise ValueError(f"{points} points: a chart needs {EQUITY_POINTS_MIN} at least")
         since, until = (None if ts is None else at(ts) for ts in (since_ts, until_ts))
-        return [EquityRow(*row) for row in await self._conn.fetch(load_queries()["equity"], points, since, until)]
+        return [
+            EquityRow(*row) for row in await self._conn.fetch(load_queries()["equity"], points, since, until, account)
+        ]
 
     async def decisions(self, count: int, *, against: bool = False) -> list[DecisionRow]:
         return await self._rows("decisions", DecisionRow, count, against)

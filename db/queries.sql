@@ -20,8 +20,9 @@ from events where seq > $1 order by seq limit $2;
 select seq, encode(hash, 'hex') as hash from log_heads where log = 'events';
 
 -- name: orders_open
-select o.id::text, x.code as exchange, o.symbol, o.side, o.order_type, o.role, o.status, o.in_doubt, o.cancel_requested,
-  o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot, o.position_id::text,
+select o.id::text, x.code as exchange, o.symbol, o.side, o.position_side, o.order_type, o.role, o.status, o.in_doubt,
+  o.cancel_requested, o.reduce_only, o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot,
+  o.position_id::text, o.tag,
   coalesce(o.risk_reason, o.metadata ->> 'reason', '') as reason,
   (extract(epoch from o.created_at) * 1000000)::bigint as created_ts,
   (extract(epoch from o.updated_at) * 1000000)::bigint as updated_ts
@@ -30,8 +31,9 @@ where o.status in ('SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED') order by o.creat
 
 -- name: orders_recent
 -- The newest orders in any state, denied ones included; $1 = count, $2 = symbol.
-select o.id::text, x.code as exchange, o.symbol, o.side, o.order_type, o.role, o.status, o.in_doubt, o.cancel_requested,
-  o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot, o.position_id::text,
+select o.id::text, x.code as exchange, o.symbol, o.side, o.position_side, o.order_type, o.role, o.status, o.in_doubt,
+  o.cancel_requested, o.reduce_only, o.quantity, o.filled_quantity, o.price, o.stop_price, o.avg_fill_price, b.name as bot,
+  o.position_id::text, o.tag,
   coalesce(o.risk_reason, o.metadata ->> 'reason', '') as reason,
   (extract(epoch from o.created_at) * 1000000)::bigint as created_ts,
   (extract(epoch from o.updated_at) * 1000000)::bigint as updated_ts
@@ -41,11 +43,13 @@ where $2::text is null or o.symbol = $2 order by o.created_at desc, o.id desc li
 -- name: positions
 -- Open positions first, then the newest closed ones; $1 = count of closed ones.
 select p.id::text, x.code as exchange, p.symbol, p.side, p.status, b.name as bot, p.quantity, p.entry_price, p.exit_price,
-  p.mark_price, p.stop_price, p.take_profit_price, p.unrealized_pnl, p.realized_pnl, p.fees_paid as fees, p.entry_notional,
+  p.mark_price, p.stop_price, p.take_profit_price, p.unrealized_pnl, p.realized_pnl, p.fees_paid as fees,
+  p.funding_paid, p.leverage, p.margin_mode, p.margin_used, p.liquidation_price, a.name as account, p.entry_notional,
   coalesce(p.close_reason, '') as close_reason, p.notes::text,
   (extract(epoch from p.opened_at) * 1000000)::bigint as opened_ts,
   (extract(epoch from p.closed_at) * 1000000)::bigint as closed_ts
-from positions p join exchanges x on x.id = p.exchange_id left join bots b on b.id = p.bot_id
+from positions p join exchanges x on x.id = p.exchange_id join portfolios a on a.id = p.portfolio_id
+  left join bots b on b.id = p.bot_id
 where p.status = 'OPEN'
    or p.id in (select id from positions where status <> 'OPEN' order by closed_at desc, id desc limit $1)
 order by p.closed_at desc nulls first, p.opened_at desc, p.id desc;
@@ -59,12 +63,12 @@ from fills f join exchanges x on x.id = f.exchange_id
 where $2::text is null or f.symbol = $2 order by f.executed_at desc, f.event_seq desc limit $1;
 
 -- name: equity
--- Equity from $2 to $3 (NULL: all), downsampled so that a chart keeps its peaks: the range is cut into $1 / 4 buckets of
+-- Equity of the account named $4 from $2 to $3 (NULL: all), downsampled so that a chart keeps its peaks: the range is cut into $1 / 4 buckets of
 -- equal length, and of each come the first, the lowest, the highest and the last sample; drawdown as a fraction.
 with wanted as (
   select (extract(epoch from ts) * 1000000)::bigint as ts, equity, drawdown_pct / 100 as drawdown, event_seq
   from equity_snapshots
-  where scope = 'PORTFOLIO' and ($2::timestamptz is null or ts >= $2) and ($3::timestamptz is null or ts <= $3)
+  where scope_id = (select id from portfolios where name = $4) and ($2::timestamptz is null or ts >= $2) and ($3::timestamptz is null or ts <= $3)
 ), bounds as (
   select min(ts) as since, max(ts) - min(ts) + 1 as span, greatest($1::int / 4, 1) as buckets from wanted
 ), placed as (
@@ -90,7 +94,7 @@ select l.ledger_id, l.mode, l.feed, l.seed, l.base_currency, p.initial_balance, 
   (extract(epoch from l.created_at) * 1000000)::bigint as created_ts,
   (extract(epoch from r.heartbeat_at) * 1000000)::bigint as heartbeat_ts,
   (extract(epoch from r.ended_at) * 1000000)::bigint as ended_ts
-from ledger l join log_heads h on h.log = 'events' left join portfolios p on true
+from ledger l join log_heads h on h.log = 'events' left join portfolios p on p.name = 'main'
 left join lateral (select * from engine_runs order by epoch desc limit 1) r on true;
 
 -- name: decisions

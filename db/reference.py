@@ -9,18 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
-import msgspec
 
 from db import instruments
 from db.chain import JournalRefused
+from db.config_rows import document_of, strategy_id, strategy_row, strategy_text
 from db.records import insert
-from db.rows import Row, at, limits_row, operator_id, strategy_row
+from db.rows import at, operator_id
 from engine.core import events as ev
-from engine.core.canonical import canonical_json, sha256_hex
+from engine.core.canonical import sha256_hex
 from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
-from engine.core.rules import RuleError, parse_rules
-from engine.core.types import DAY_US, TIMEFRAMES_US, Instrument, entity_id
+from engine.core.types import DAY_US, TIMEFRAMES_US, Instrument
 
 _INSTRUMENT = """
 insert into qs.instruments(exchange_id, symbol, base_currency, quote_currency) values($1, $2, $3, $4)
@@ -122,7 +121,7 @@ class References:
             await conn.execute(_USER, user, e.mode, at(e.ts))
             await conn.execute(_LEDGER, e.ledger_id, user, e.mode, e.feed, e.seed, e.base_currency, at(e.ts))
         for config in configs:
-            for bot in _document(config)["bots"]:
+            for bot in document_of(config)["bots"]:
                 await self._strategy(conn, ledger, bot, config.ts)
             await conn.execute(_CONFIG, config.version, config.config, config.sha256, config.actor, at(config.ts))
             await conn.execute(_DEACTIVATE, config.version)
@@ -135,56 +134,9 @@ class References:
             await conn.execute(_FIRED, [*fired], [at(cause.ts) for cause in causes], frames)
 
     async def _strategy(self, conn: asyncpg.Connection, ledger: Ledger, bot: dict[str, Any], ts: int) -> None:
-        text = _strategy_text(bot)
+        text = strategy_text(bot)
         if text is None:
             return
-        key = entity_id(ledger.ledger_id, "strategy", sha256_hex(text.encode()))
+        key = strategy_id(ledger, text)
         await insert(conn, "strategies", strategy_row(ledger, bot, key, ts), "on conflict (id) do nothing")
         await conn.execute(_STRATEGY_VERSION, key, sha256_hex(text.encode()), text, at(ts))
-
-    def bot_rows(self, ledger: Ledger, e: ev.ConfigActivated) -> list[Row]:
-        """The bots that a config names. Their status is the ledger's, and is brought up to date after them."""
-        out = []
-        for bot in _document(e)["bots"]:
-            text = _strategy_text(bot)
-            sha256 = sha256_hex(text.encode()) if text is not None else ""
-            out.append(
-                {
-                    "id": entity_id(ledger.ledger_id, "bot", bot["name"]),
-                    "user_id": operator_id(ledger),
-                    "strategy_id": entity_id(ledger.ledger_id, "strategy", sha256) if sha256 else None,
-                    "portfolio_id": ledger.account.portfolio_id,
-                    "name": bot["name"],
-                    "status": "WARMING_UP",
-                    "config_version": e.version,
-                    "config": bot,
-                    "created_at": at(e.ts),
-                    "updated_at": at(e.ts),
-                    "deleted_at": None,
-                }
-            )
-        return out
-
-
-def limit_rows(ledger: Ledger, e: ev.ConfigActivated, seq: int) -> list[Row]:
-    """The limits that a config puts in force: the account's, then those of its bots."""
-    document = _document(e)
-    account = limits_row(ledger, e, seq, document["account"]["limits"], None)
-    return [account, *(limits_row(ledger, e, seq, bot["limits"], bot) for bot in document["bots"])]
-
-
-def _document(e: ev.ConfigActivated) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.json.decode(e.config)
-    return document
-
-
-def _strategy_text(bot: dict[str, Any]) -> str | None:
-    """Canonical text of a bot's rules, or of the name and params of a Python strategy: what its sha256 is of. None when this
-    version of the program no longer reads them."""
-    strategy = bot.get("strategy")
-    if isinstance(strategy, dict) and "python" in strategy:
-        return canonical_json(strategy).decode()
-    try:
-        return parse_rules(strategy).canonical().decode()
-    except RuleError:
-        return None

@@ -17,14 +17,24 @@ from engine.core import events as ev
 from engine.core.inputs import Cause
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.positions import Position
-from engine.core.types import ZERO, InstrumentKind, OrderStatus, TradingState, Verdict, entity_id, uuid7
+from engine.core.positions import Account, Position
+from engine.core.types import (
+    ZERO,
+    InstrumentKind,
+    OrderStatus,
+    OrderType,
+    TradingState,
+    Verdict,
+    entity_id,
+    uuid7,
+)
 
 Row = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STRICTNESS = {Verdict.ALLOWED: 0, Verdict.WARNED: 1, Verdict.BLOCKED: 2}
 _SAID_AGAINST = frozenset({OrderStatus.REJECTED, OrderStatus.EXPIRED})
+_TRIGGERED = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 
 
 def at(ts: int) -> datetime:
@@ -55,6 +65,10 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     return value.quantize(Decimal("1e-8")) if abs(value) < Decimal(10) ** 10 - 1 else None
 
 
+def position_mode(hedge: bool) -> str:
+    return "HEDGE" if hedge else "ONE_WAY"
+
+
 def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
     """A sent order as the ledger has it; `seq` is the last event about it."""
     said_against = order.status in _SAID_AGAINST or order.in_doubt
@@ -81,16 +95,24 @@ def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
         "in_doubt": order.in_doubt,
         "cancel_requested": order.cancel_requested,
         "reduce_only": order.reduce_only,
+        "oco_group": order.oco_group or None,
+        "replaces": order.replaces or None,
+        "tag": order.tag or None,
         "quantity": order.quantity,
         "price": order.price,
         "stop_price": order.stop_price,
+        "trigger_source": order.trigger.upper() if order.order_type in _TRIGGERED else None,
+        "activation_price": order.activation_price,
+        "callback_rate": order.callback_rate,
         "valid_until": at_or_none(order.valid_until),
+        "kind": order.kind,
+        "contract_size": order.contract_size,
         "leverage": order.leverage,
         "margin_mode": order.margin_mode if order.kind is InstrumentKind.LINEAR else None,
-        "position_mode": "HEDGE" if order.hedge else "ONE_WAY",
+        "position_mode": position_mode(order.hedge),
         "filled_quantity": order.filled_quantity,
         "avg_fill_price": order.avg_fill_price,
-        "filled_value": order.filled_value,
+        "filled_value": order.filled_value * order.contract_size,
         "fees": order.fees,
         "realized_pnl": order.pnl,
         "client_order_id": order.client_order_id,
@@ -108,7 +130,7 @@ def order_row(ledger: Ledger, order: Order, exchange_id: int, seq: int) -> Row:
 
 
 def denied_row(ledger: Ledger, e: ev.OrderDenied, exchange_id: int, seq: int) -> Row:
-    """An order that was never sent: only its event knows it."""
+    """An order that was never sent: only its event knows it, and that says no more than this."""
     return {
         "id": e.order_id,
         "user_id": operator_id(ledger),
@@ -125,8 +147,6 @@ def denied_row(ledger: Ledger, e: ev.OrderDenied, exchange_id: int, seq: int) ->
         "reduce_only": False,
         "risk_reason": f"{e.code}: {e.reason}" if e.reason else e.code,
         "quantity": e.quantity,
-        "leverage": 1,
-        "position_mode": "ONE_WAY",
         "filled_quantity": ZERO,
         "fees": ZERO,
         "config_version": e.config_version,
@@ -153,6 +173,9 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
         "side": position.side,
         "status": ended if position.closed_ts else "OPEN",
         "mode": ledger.mode,
+        "kind": position.kind,
+        "contract_size": position.contract_size,
+        "position_mode": position_mode(position.hedge),
         "quantity": position.quantity,
         "entry_price": position.entry_price,
         "entry_qty": position.entry_quantity,
@@ -160,18 +183,23 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
         "exit_price": position.exit_price,
         "exit_qty": position.exit_quantity,
         "exit_notional": position.exit_notional,
+        "entries": position.entries,
+        "targets_taken": position.taken,
+        "dust": position.dust,
         "mark_price": position.mark_price,
         "liquidation_price": position.liquidation_price,
         "market_value": position.notional(position.mark_price),
         "cost_basis": position.cost,
         "stop_price": position.stop_price,
+        "stop_reason": position.stop_reason or None,
         "take_profit_price": position.take_profit_price,
         "trailing_enabled": position.trailing,
         "trailing_offset": _trailing_offset(position),
         "extreme_price": position.extreme,
         "leverage": position.leverage,
         "margin_mode": None if spot else position.margin_mode,
-        "margin_used": position.cost if spot else position.margin,  # spot: all of it is paid
+        "margin_used": position.cost if spot else position.margin,
+        "maintenance_margin": None if spot else position.maintenance_margin,
         "unrealized_pnl": unrealized,
         "unrealized_pnl_pct": percent(unrealized, position.cost),
         "realized_pnl": position.realized_pnl,
@@ -187,7 +215,9 @@ def position_row(ledger: Ledger, position: Position, exchange_id: int, seq: int)
 
 
 def _trailing_offset(position: Position) -> Decimal | None:
-    return position.extreme - position.stop_price if position.trailing and position.stop_price is not None else None
+    if not position.trailing or position.stop_price is None:
+        return None
+    return abs(position.extreme - position.stop_price)
 
 
 def signal_row(ledger: Ledger, e: ev.SignalGenerated, exchange_id: int, seq: int) -> Row:
@@ -201,6 +231,8 @@ def signal_row(ledger: Ledger, e: ev.SignalGenerated, exchange_id: int, seq: int
         "symbol": e.symbol,
         "side": e.side,
         "kind": e.kind,
+        "position_side": e.position_side,
+        "tag": e.tag or None,
         "price": e.price,
         "reason": reason_of(e.trace, e.kind, e.position_side),
         "confidence": 1,  # a rule is true or not; unknown does not fire
@@ -236,6 +268,7 @@ def decision_row(ledger: Ledger, e: ev.IntentEvaluated, exchange_id: int, seq: i
 def kill_switch_row(event_id: str, e: ev.TradingStateChanged, seq: int) -> Row:
     return {
         "id": event_id,
+        "bot_id": e.bot_id or None,
         "enabled": e.state is not TradingState.ACTIVE,
         "verb": e.verb,
         "state": e.state,
@@ -243,6 +276,36 @@ def kill_switch_row(event_id: str, e: ev.TradingStateChanged, seq: int) -> Row:
         "policy": e.policy or None,
         "reason": e.reason or None,
         "actor": e.actor or None,
+        "event_seq": seq,
+        "created_at": at(e.ts),
+    }
+
+
+def stop_row(event_id: str, e: ev.StopCompleted, seq: int) -> Row:
+    return {
+        "id": event_id,
+        "bot_id": e.bot_id or None,
+        "verb": e.verb,
+        "actor": e.actor or None,
+        "results": [{name: getattr(r, name) for name in r.__struct_fields__} for r in e.results],
+        "event_seq": seq,
+        "began_at": at(e.began_ts),
+        "created_at": at(e.ts),
+    }
+
+
+def funding_row(ledger: Ledger, event_id: str, e: ev.FundingPaid, exchange_id: int, seq: int) -> Row:
+    return {
+        "id": event_id,
+        "user_id": operator_id(ledger),
+        "portfolio_id": e.portfolio_id,
+        "position_id": e.position_id,
+        "bot_id": e.bot_id or None,
+        "exchange_id": exchange_id,
+        "symbol": e.symbol,
+        "rate": e.rate,
+        "mark_price": e.mark,
+        "amount": e.amount,
         "event_seq": seq,
         "created_at": at(e.ts),
     }
@@ -261,13 +324,28 @@ def fill_row(ledger: Ledger, e: ev.OrderFilled, exchange_id: int, seq: int) -> R
         "price": e.price,
         "fee": e.fee,
         "fee_currency": e.fee_currency or None,
+        "fee_value": e.fee_value,
         "liquidity": e.liquidity or None,
         "pnl": e.pnl,
         "status": "SUCCESS",
-        # A trade that ends one position and starts another is two rows: the venue's name for it stays with the first.
-        "exchange_trade_id": (e.trade_id or None) if e.part == 0 else f"{e.trade_id}/{e.part}",
+        "exchange_trade_id": e.trade_id or None,
+        "part": e.part,
         "event_seq": seq,
         "executed_at": at(e.executed_ts),
+    }
+
+
+def balance_row(account: Account, ts: int) -> Row:
+    """What a portfolio has; `ts` is the time of the last event that moved it."""
+    return {
+        "id": account.portfolio_id,
+        "cash_balance": account.cash,
+        "realized_pnl": account.realized_pnl,
+        "fees_paid": account.fees,
+        "funding_paid": -account.funding,
+        "other_assets": account.assets,
+        "dust": {asset: {"quantity": kept.quantity, "cost": kept.cost} for asset, kept in account.dust.items()},
+        "updated_at": at(ts),
     }
 
 
@@ -297,112 +375,3 @@ def equity_row(ledger: Ledger, event_id: str, e: ev.EquitySampled, seq: int) -> 
         "meta": {"marks": e.marks},
         "event_seq": seq,
     }
-
-
-def main_portfolio_row(ledger: Ledger, e: ev.LedgerOpened) -> Row:
-    """The account at genesis; later events change its amounts."""
-    opened = ev.PortfolioOpened(
-        ts=e.ts,
-        cause=e.cause,
-        portfolio_id=entity_id(e.ledger_id, "portfolio", "1"),
-        name="main",
-        currency=e.base_currency,
-        initial_balance=e.initial_balance,
-    )
-    return portfolio_row(ledger, opened)
-
-
-def portfolio_row(ledger: Ledger, e: ev.PortfolioOpened) -> Row:
-    return {
-        "id": e.portfolio_id,
-        "user_id": operator_id(ledger),
-        "name": e.name,
-        "description": f"{ledger.mode} account on {ledger.feed}",
-        "broker": "paper",
-        "broker_account_id": ledger.ledger_id,
-        "base_currency": e.currency,
-        "mode": ledger.mode,
-        "initial_balance": e.initial_balance,
-        "cash_balance": e.initial_balance,
-        "positions_value": ZERO,
-        "total_value": e.initial_balance,
-        "unrealized_pnl": ZERO,
-        "realized_pnl": ZERO,
-        "fees_paid": ZERO,
-        "is_active": True,
-        "created_at": at(e.ts),
-        "updated_at": at(e.ts),
-    }
-
-
-def limits_row(
-    ledger: Ledger, e: ev.ConfigActivated, seq: int, limits: dict[str, Any], bot: dict[str, Any] | None
-) -> Row:
-    """The hard limits of a bot, or of the account (`bot` None), as a config sets them.
-
-    A loss in money is that percentage of the initial balance: the limit itself is on equity, which moves.
-    """
-    account = ledger.account
-    daily_pct = hard(limits, "daily_loss_pct")
-    positions = hard(limits, "max_open_positions")
-    bot_id = entity_id(ledger.ledger_id, "bot", bot["name"]) if bot else None
-    return {
-        "id": entity_id(ledger.ledger_id, "risk_limits", bot["name"] if bot else ""),
-        "user_id": operator_id(ledger),
-        "bot_id": bot_id,
-        "max_position_size": hard(limits, "max_position_value"),
-        "max_leverage": 1,
-        "max_daily_loss": daily_pct * account.initial_balance / 100 if daily_pct else None,
-        "max_daily_loss_pct": daily_pct,
-        "max_drawdown_pct": hard(limits, "max_drawdown_pct"),
-        "max_open_positions": int(positions) if positions else None,
-        "max_order_size": hard(limits, "max_order_value"),
-        "risk_rules": limits,
-        "enabled": bool(bot["enabled"]) if bot else True,
-        "config_version": e.version,
-        "event_seq": seq,
-        "created_at": at(e.ts),
-        "updated_at": at(e.ts),
-        "deleted_at": None,
-    }
-
-
-def hard(limits: dict[str, Any], name: str) -> Decimal | None:
-    """The hard side of a limit in a canonical config; None when it has none."""
-    value = (limits.get(name) or {}).get("hard")
-    return None if value is None else Decimal(str(value))
-
-
-def strategy_row(ledger: Ledger, bot: dict[str, Any], strategy_id: str, ts: int) -> Row:
-    """The rules of the bot that first trades by them, with that bot's exits and size, for people and lists.
-
-    The version that counts is the config's. A strategy of several symbols names none.
-    """
-    rules, exits, sizing = bot["strategy"], bot["exits"], bot["sizing"]
-    only = bot["symbols"][0] if len(bot["symbols"]) == 1 and "*" not in bot["symbols"] else None
-    share = Decimal(str(sizing["value"])) if sizing["kind"] == "percent_equity" else None
-    trailing = exits.get("trailing") or {}
-    return {
-        "id": strategy_id,
-        "user_id": operator_id(ledger),
-        "name": bot["name"],
-        "description": f"rules of bot {bot['name']}, from its config",
-        "symbol": only if only is not None and "/" in only else None,
-        "entry_rules": rules.get("entry_long") or rules.get("entry_short") or [],
-        "exit_rules": rules.get("exit_long") or rules.get("exit_short") or [],
-        "parameters": rules.get("indicators") or {},
-        "version_label": "1.0.0",
-        "stop_loss_pct": exits.get("stop_loss_pct"),
-        "take_profit_pct": exits.get("take_profit_pct"),
-        "trailing_stop_pct": trailing.get("distance_pct"),
-        "max_position_size_pct": share if share is None or share <= 100 else 100,
-        "max_drawdown_pct": _at_most_100(hard(bot["limits"], "max_drawdown_pct")),
-        "status": "ACTIVE",
-        "trading_mode": ledger.mode,
-        "created_at": at(ts),
-        "activated_at": at(ts),
-    }
-
-
-def _at_most_100(percentage: Decimal | None) -> Decimal | None:
-    return None if percentage is None else min(percentage, Decimal(100))

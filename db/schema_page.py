@@ -20,10 +20,13 @@ THEMES: dict[str, tuple[str, ...]] = {
     "Accounts": (
         "users", "encryption_keys", "exchange_credentials", "database_configs", "portfolios", "ledger", "risk_limits",
     ),
-    "Journal": ("events", "audit_logs", "log_heads", "engine_runs", "snapshots", "commands", "kill_switch_events"),
+    "Journal": (
+        "events", "audit_logs", "log_heads", "engine_runs", "snapshots", "commands", "kill_switch_events",
+        "stop_results",
+    ),
     "Trading": (
         "strategies", "strategy_versions", "bot_config_versions", "bots", "signals", "risk_decisions", "orders", "fills",
-        "positions", "equity_snapshots", "daily_performance", "backtests", "backtest_trades",
+        "positions", "funding_payments", "equity_snapshots", "daily_performance", "backtests", "backtest_trades",
     ),
     "Market data": (
         "exchanges", "instruments", "candles", "ticks", "order_books", "series", "rollup_queue", "rollup_watermarks",

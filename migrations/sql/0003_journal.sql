@@ -333,7 +333,7 @@ $$);
 create table commands (
   id uuid primary key,
   verb text not null check (verb in ('HOLD', 'RELEASE', 'PAUSE', 'CANCEL', 'FLATTEN', 'HALT', 'RESUME',
-                                     'ACTIVATE_CONFIG')),
+                                     'ACTIVATE_CONFIG', 'START_BOT', 'STOP_BOT', 'CLOSE_POSITION', 'CANCEL_ORDER')),
   args jsonb not null default '{}',
   actor text not null,
   reason text,
@@ -348,8 +348,8 @@ create table commands (
 create index commands_waiting on commands (created_at, id) where status in ('PENDING', 'TAKEN');
 select describe('commands', 'What an operator asks of the engine from another process', $$
   id         | UUIDv7, made by who asks: asking twice is asking once
-  verb       | HOLD, RELEASE, PAUSE, CANCEL, FLATTEN, HALT, RESUME or ACTIVATE_CONFIG
-  args       | arguments of the verb
+  verb       | the kill key's, a stop, RESUME, ACTIVATE_CONFIG, or what one bot, position or order is to do
+  args       | arguments of the verb: version, policy, and target, the bot, position or order that it speaks to
   actor      | who asks
   reason     | why
   created_at | when it was asked

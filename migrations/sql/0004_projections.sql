@@ -22,6 +22,9 @@ create table portfolios (
   unrealized_pnl numeric(38,18) not null,
   realized_pnl numeric(38,18) not null,
   fees_paid numeric(38,18) not null,
+  funding_paid numeric(38,18) not null,
+  other_assets jsonb not null,
+  dust jsonb not null,
   is_active boolean not null,
   created_at timestamptz not null,
   updated_at timestamptz not null
@@ -41,7 +44,10 @@ select describe('portfolios', 'Accounts: money in one currency', $$
   total_value       | equity at the last sample
   unrealized_pnl    | P&L of open positions at the last sample
   realized_pnl      | P&L of fills so far, before fees
-  fees_paid         | fees so far
+  fees_paid         | fees so far, as far as they were paid in the base currency or out of what was bought
+  funding_paid      | funding so far; below zero when more was received
+  other_assets      | fees paid in other currencies, which the account owes: amounts below zero by currency
+  dust              | what was left of positions and is too small to be sold: quantity and cost by asset
   is_active         | in use
   created_at        | time of the first event
   updated_at        | time of the last event that changed it
@@ -51,11 +57,15 @@ create table bots (
   id uuid primary key,
   user_id uuid not null references users,
   strategy_id uuid references strategies deferrable initially deferred,
-  portfolio_id uuid references portfolios deferrable initially deferred,
+  portfolio_id uuid,  -- a config names it, and opens it right after
   credential_id uuid references exchange_credentials,
   name text not null,
-  status text not null check (status in ('WARMING_UP', 'RUNNING', 'PAUSED', 'STOPPED', 'ERROR')),
+  status text not null check (status in ('WARMING_UP', 'RUNNING', 'STOPPED', 'ERROR')),
   status_reason text,
+  traceback text,
+  trading_state text not null check (trading_state in ('ACTIVE', 'PAUSED', 'REDUCING', 'HALTED')),
+  state_reason text,
+  state_actor text,
   config_version int not null,
   config jsonb not null,
   performance_stats jsonb,
@@ -72,8 +82,12 @@ select describe('bots', 'Bots of the active config and of those before it', $$
   portfolio_id      | account it trades on
   credential_id     | exchange account, in LIVE
   name              | its name in the config
-  status            | WARMING_UP, RUNNING, PAUSED, STOPPED or ERROR
+  status            | where it is in its life: WARMING_UP, RUNNING, STOPPED or ERROR
   status_reason     | why
+  traceback         | in ERROR, that of the exception: file names without folders
+  trading_state     | what it may trade: ACTIVE, PAUSED, REDUCING or HALTED
+  state_reason      | why
+  state_actor       | person or gate that set it
   config_version    | config it was last part of
   config            | its part of that config
   performance_stats | figures for lists: round trips as they closed
@@ -93,6 +107,8 @@ create table signals (
   symbol text not null,
   side text not null check (side in ('BUY', 'SELL')),
   kind text not null check (kind in ('ENTRY', 'EXIT')),
+  position_side text not null check (position_side in ('LONG', 'SHORT')),
+  tag text,
   price numeric(38,18),
   reason text,
   confidence numeric(9,8) check (confidence between 0 and 1),
@@ -113,6 +129,8 @@ select describe('signals', 'Rules that fired', $$
   symbol         | symbol
   side           | BUY or SELL
   kind           | ENTRY or EXIT
+  position_side  | of a LONG or a SHORT position
+  tag            | what the strategy calls it
   price          | price that it was decided at
   reason         | why it fired, in words
   confidence     | 0 to 1; 1 for a rule, which is true or not
@@ -134,6 +152,9 @@ create table positions (
   side text not null check (side in ('LONG', 'SHORT')),
   status text not null check (status in ('OPEN', 'CLOSED', 'CANCELED', 'LIQUIDATED')),
   mode text not null check (mode in ('SIM', 'PAPER', 'LIVE')),
+  kind text not null check (kind in ('SPOT', 'LINEAR')),
+  contract_size numeric(38,18) not null check (contract_size > 0),
+  position_mode text not null check (position_mode in ('ONE_WAY', 'HEDGE')),
   -- May fall below zero: a venue that sold more than was held is a fact, and the journal must be able to
   -- say so.
   quantity numeric(38,18) not null,
@@ -143,18 +164,23 @@ create table positions (
   exit_price numeric(38,18),
   exit_qty numeric(38,18),
   exit_notional numeric(38,18),
+  entries int not null,
+  targets_taken text[] not null,
+  dust numeric(38,18) not null,
   mark_price numeric(38,18),
   liquidation_price numeric(38,18),
   market_value numeric(38,18),
   cost_basis numeric(38,18),
   stop_price numeric(38,18),
+  stop_reason text,
   take_profit_price numeric(38,18),
   trailing_enabled boolean not null,
   trailing_offset numeric(38,18),
   extreme_price numeric(38,18),
   leverage numeric(9,4) not null,
-  margin_mode text,
+  margin_mode text check (margin_mode in ('ISOLATED', 'CROSS')),
   margin_used numeric(38,18),
+  maintenance_margin numeric(38,18),
   unrealized_pnl numeric(38,18),
   unrealized_pnl_pct numeric(18,8),
   realized_pnl numeric(38,18),
@@ -173,7 +199,8 @@ create table positions (
   closed_at timestamptz,
   updated_at timestamptz not null,
   deleted_at timestamptz,
-  check ((status = 'OPEN') = (closed_at is null))
+  check ((status = 'OPEN') = (closed_at is null)),
+  check ((kind = 'LINEAR') = (margin_mode is not null))
 );
 -- One open round trip per bot, venue, symbol and side; without a bot, per account.
 create unique index positions_one_open_bot on positions (bot_id, exchange_id, symbol, side)
@@ -194,33 +221,41 @@ select describe('positions', 'Round trips: from the first fill to flat', $$
   side               | LONG or SHORT
   status             | OPEN, CLOSED, CANCELED or LIQUIDATED
   mode               | SIM, PAPER or LIVE
-  quantity           | held now
+  kind               | SPOT, or LINEAR: a perpetual future settled in its quote currency
+  contract_size      | units of the base asset in a quantity of one
+  position_mode      | ONE_WAY, or HEDGE: beside one of the other side
+  quantity           | held now, on either side above zero; below zero it was closed beyond what was held
   entry_price        | average over all entries
-  entry_qty          | bought over its life
-  entry_notional     | paid over its life, before fees
+  entry_qty          | entered over its life
+  entry_notional     | value of its entries, before fees
   exit_price         | average over all exits
-  exit_qty           | sold over its life
-  exit_notional      | received over its life, before fees
+  exit_qty           | left over its life
+  exit_notional      | value of its exits, before fees
+  entries            | how many entries it has taken
+  targets_taken      | roles of the partial targets that have filled
+  dust               | quantity that was too small to be sold and stays with the account
   mark_price         | last price it was valued at
-  liquidation_price  | where the venue would close it
+  liquidation_price  | where the venue would close it; none for spot, and where no price would
   market_value       | quantity at the mark
   cost_basis         | what the quantity held now cost
   stop_price         | stop in force
+  stop_reason        | why it is there: empty as planned, trailing or break_even
   take_profit_price  | target in force
   trailing_enabled   | the stop follows the price
   trailing_offset    | how far behind, in price
   extreme_price      | best price seen, which the stop follows
   leverage           | 1 for spot
-  margin_mode        | ISOLATED or CROSS
-  margin_used        | margin held for it
+  margin_mode        | ISOLATED or CROSS; none for spot
+  margin_used        | margin held for it; of spot all that it cost
+  maintenance_margin | margin at which the venue closes it; none for spot
   unrealized_pnl     | at the mark, before fees
   unrealized_pnl_pct | of the cost, percent
   realized_pnl       | of its exits so far, before fees
   realized_pnl_pct   | of the cost, percent
   fees_paid          | fees so far
-  funding_paid       | funding so far
+  funding_paid       | funding so far; below zero when more was received
   slippage_est       | slippage of its orders so far, in quote; above zero is a cost
-  max_drawdown_pct   | worst price below the entry, percent; known when it is closed
+  max_drawdown_pct   | worst price against the entry, percent; known when it is closed
   risk_consumed      | share of the day's loss budget that its plan put at stake, 0 to 1
   signal_wallet_id   | wallet that it follows
   config_version     | config in force when it opened
@@ -258,15 +293,22 @@ create table orders (
   in_doubt boolean not null,
   cancel_requested boolean not null,
   reduce_only boolean not null,
+  oco_group text,
+  replaces uuid,
+  tag text,
   risk_reason text,
   quantity numeric(38,18) not null,
   price numeric(38,18),
   stop_price numeric(38,18),
-  valid_until timestamptz,
+  trigger_source text check (trigger_source in ('LAST', 'MARK')),
+  activation_price numeric(38,18),
   callback_rate numeric(18,8),
+  valid_until timestamptz,
+  kind text check (kind in ('SPOT', 'LINEAR')),
+  contract_size numeric(38,18) check (contract_size > 0),
   leverage numeric(9,4),
-  margin_mode text,
-  position_mode text,
+  margin_mode text check (margin_mode in ('ISOLATED', 'CROSS')),
+  position_mode text check (position_mode in ('ONE_WAY', 'HEDGE')),
   stop_loss numeric(38,18),
   take_profit numeric(38,18)[],
   filled_quantity numeric(38,18) not null check (filled_quantity >= 0),
@@ -295,7 +337,9 @@ create table orders (
   check (quantity > 0 or (status = 'DENIED' and quantity = 0)),
   check (status = 'DENIED' or (submitted_at is not null and portfolio_id is not null and number is not null
          and order_type is not null and time_in_force is not null and origin is not null and role is not null
-         and position_side is not null and client_order_id is not null))
+         and position_side is not null and client_order_id is not null and kind is not null
+         and contract_size is not null and leverage is not null and position_mode is not null)),
+  check ((kind = 'LINEAR') = (margin_mode is not null))
 );
 create unique index orders_client_order_id on orders (exchange_id, client_order_id) where client_order_id is not null;
 -- Venues number orders per symbol.
@@ -323,28 +367,35 @@ select describe('orders', 'Orders: sent, perhaps sent, or denied by a gate', $$
   position_side     | LONG or SHORT
   order_type        | MARKET, LIMIT, STOP_MARKET, STOP_LIMIT or TRAILING_STOP
   time_in_force     | GTC, IOC, FOK or GTX
-  origin            | ENTRY, EXIT, FLATTEN or LIQUIDATION
-  role              | ENTRY, STOP, TAKE_PROFIT, SIGNAL_EXIT or FLATTEN
+  origin            | ENTRY, EXIT, FLATTEN or LIQUIDATION: the venue's own order, which we took in and never sent
+  role              | ENTRY, STOP, TAKE_PROFIT, TARGET_<n>, SIGNAL_EXIT, TIME_STOP, BY_HAND, FLATTEN or LIQUIDATION
   mode              | SIM, PAPER or LIVE
   status            | DENIED, SUBMITTED, ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED, REJECTED or EXPIRED
   in_doubt          | sent, and no word of the venue yet
   cancel_requested  | a cancel is on its way
   reduce_only       | may only make a position smaller
+  oco_group         | orders of one group: when one fills, the others end
+  replaces          | order that this one amends
+  tag               | what the strategy calls its signal
   risk_reason       | gate that denied it, and why
-  quantity          | ordered, in base; 0 only when denied
+  quantity          | ordered, in base or in contracts; 0 only when denied
   price             | limit
   stop_price        | trigger
-  valid_until       | when the venue lets it expire
+  trigger_source    | what triggers it, the LAST price or the MARK; none for orders without a trigger
+  activation_price  | price from which it trails
   callback_rate     | trailing distance, percent
+  valid_until       | when it is cancelled unless it has filled
+  kind              | SPOT or LINEAR
+  contract_size     | units of the base asset in a quantity of one
   leverage          | 1 for spot
-  margin_mode       | ISOLATED or CROSS
+  margin_mode       | ISOLATED or CROSS; none for spot
   position_mode     | ONE_WAY or HEDGE
   stop_loss         | planned stop; the position's follows the real entry
   take_profit       | planned targets
   filled_quantity   | filled so far
   avg_fill_price    | average price of its fills
   filled_value      | value of its fills, in quote
-  fees              | fees of its fills
+  fees              | fees of its fills, in the account's currency
   slippage          | average fill against decision_price, per unit; above zero is worse
   realized_pnl      | realised by its fills, before fees
   client_order_id   | our name for it at the venue
@@ -359,7 +410,7 @@ select describe('orders', 'Orders: sent, perhaps sent, or denied by a gate', $$
   event_seq         | last event that changed it
   created_at        | time of the decision
   updated_at        | time of the last event that changed it
-  submitted_at      | time it was sent
+  submitted_at      | time it was sent, or the venue's own was taken in
   filled_at         | time of its last fill
   cancelled_at      | time it was cancelled
   deleted_at        | soft delete

@@ -13,18 +13,20 @@ create table fills (
   price numeric(38,18) not null check (price >= 0),
   fee numeric(38,18) not null,
   fee_currency text,
+  fee_value numeric(38,18) not null,
   liquidity text check (liquidity in ('MAKER', 'TAKER')),
   slippage_bps numeric(18,8),
   pnl numeric(38,18),
   status text not null check (status in ('SUCCESS', 'FAILED')),
   exchange_trade_id text check (exchange_trade_id <> ''),
+  part smallint not null check (part in (0, 1)),
   metadata jsonb,
   event_seq bigint not null,
   executed_at timestamptz not null
 );
--- The ledger's own rule: a trade counts once per order. Not per symbol: two of our orders may meet in one
--- trade.
-create unique index fills_trade on fills (order_id, exchange_trade_id) where exchange_trade_id is not null;
+-- The ledger's own rule: a trade counts once per order, in two parts where it turns a position around. Not per
+-- symbol: two of our orders may meet in one trade.
+create unique index fills_trade on fills (order_id, exchange_trade_id, part) where exchange_trade_id is not null;
 create index fills_position on fills (position_id) where position_id is not null;
 create index fills_symbol on fills (symbol, executed_at desc);
 create index fills_executed on fills (executed_at desc);
@@ -37,15 +39,17 @@ select describe('fills', 'Executions', $$
   exchange_id       | venue
   symbol            | symbol
   side              | BUY or SELL
-  quantity          | in base
+  quantity          | in base, or in contracts
   price             | in quote
   fee               | in fee_currency; below zero for a rebate
   fee_currency      | currency of the fee
+  fee_value         | what it costs in the account's currency; 0 when it was paid in a third one
   liquidity         | MAKER or TAKER
   slippage_bps      | against the price it was decided at; below zero for an improvement
   pnl               | realised by it, before its fee
   status            | SUCCESS, or FAILED for one that the venue took back
   exchange_trade_id | the venue's name for the trade
+  part              | 0; and 1 for what is beyond the position that the trade ended, and opened the other side
   metadata          | whatever else the venue said
   event_seq         | event that says so
   executed_at       | time at the venue
@@ -102,6 +106,7 @@ create table kill_switch_events (
   created_at timestamptz not null
 );
 create index kill_switch_events_created on kill_switch_events (created_at desc);
+create index kill_switch_events_bot on kill_switch_events (bot_id, created_at desc) where bot_id is not null;
 select guard_append_only('kill_switch_events');
 select describe('kill_switch_events', 'Stops and their release', $$
   id         | id of the event
@@ -110,11 +115,67 @@ select describe('kill_switch_events', 'Stops and their release', $$
   verb       | what was asked, or the gate's word
   state      | ACTIVE, PAUSED, REDUCING or HALTED
   previous   | state before
-  policy     | what happens to positions: keep_with_exits or flatten
+  policy     | what goes beside the entries: keep_with_exits, cancel (all orders) or flatten (positions, too)
   reason     | why
   actor      | person or gate
   event_seq  | event that says so
   created_at | time of that event
+$$);
+
+create table stop_results (
+  id uuid primary key,
+  bot_id uuid references bots deferrable initially deferred,
+  verb text not null,
+  actor text,
+  results jsonb not null check (jsonb_typeof(results) = 'array'),
+  event_seq bigint not null,
+  began_at timestamptz not null,
+  created_at timestamptz not null,
+  check (created_at >= began_at)
+);
+create index stop_results_created on stop_results (created_at desc);
+select guard_append_only('stop_results');
+select describe('stop_results', 'Stops whose claim has come true, with what became of every order and position', $$
+  id         | id of the event
+  bot_id     | bot; none: the whole ledger
+  verb       | PAUSE, CANCEL, FLATTEN or HALT
+  actor      | person or gate that asked
+  results    | of each: id, symbol, role, and the outcome: CANCELED, FILLED, REJECTED, EXPIRED, KEPT or CLOSED
+  event_seq  | event that says so
+  began_at   | time of the stop, created_at of its kill_switch_events
+  created_at | time it was true
+$$);
+
+create table funding_payments (
+  id uuid primary key,
+  user_id uuid not null references users,
+  portfolio_id uuid not null references portfolios deferrable initially deferred,
+  position_id uuid not null references positions deferrable initially deferred,
+  bot_id uuid references bots deferrable initially deferred,
+  exchange_id smallint not null references exchanges,
+  symbol text not null,
+  rate numeric(38,18) not null,
+  mark_price numeric(38,18) not null,
+  amount numeric(38,18) not null,
+  event_seq bigint not null,
+  created_at timestamptz not null
+);
+create unique index funding_payments_once on funding_payments (position_id, created_at);
+create index funding_payments_created on funding_payments (created_at desc);
+select guard_append_only('funding_payments');
+select describe('funding_payments', 'Funding of perpetual futures, once per boundary and position', $$
+  id           | id of the event
+  user_id      | owner
+  portfolio_id | account that paid or received it
+  position_id  | position that it was for
+  bot_id       | bot
+  exchange_id  | venue
+  symbol       | symbol
+  rate         | of the notional; above zero longs pay shorts
+  mark_price   | price of the notional
+  amount       | below zero it was paid, above zero received
+  event_seq    | event that says so
+  created_at   | time of the boundary
 $$);
 
 -- == equity

@@ -7,14 +7,17 @@ insert into table_classes (table_name, class, origin) values
   ('audit_logs', 'JOURNAL', 'append_audit'),
   ('engine_runs', 'JOURNAL', 'start_run; the engine: heartbeat and end'),
   ('snapshots', 'JOURNAL', 'the engine: a folded ledger now and then'),
-  ('portfolios', 'PROJECTION', 'LedgerOpened, OrderFilled, EquitySampled'),
-  ('bots', 'PROJECTION', 'ConfigActivated, BotStatusChanged'),
+  ('portfolios', 'PROJECTION', 'LedgerOpened, PortfolioOpened, OrderFilled, FundingPaid, DustKept, EquitySampled'),
+  ('bots', 'PROJECTION', 'ConfigActivated, BotStatusChanged, TradingStateChanged'),
   ('signals', 'PROJECTION', 'SignalGenerated'),
-  ('positions', 'PROJECTION', 'OrderFilled, ExitsMoved, EquitySampled, PositionClosed'),
-  ('orders', 'PROJECTION', 'OrderDenied, OrderSubmitted and every later word about the order'),
+  ('positions', 'PROJECTION', 'OrderFilled, ExitsMoved, MarginChanged, FundingPaid, DustKept, PositionLiquidated, '
+   'EquitySampled, PositionClosed'),
+  ('orders', 'PROJECTION', 'OrderDenied, OrderSubmitted, OrderAdopted and every later word about the order'),
   ('fills', 'PROJECTION', 'OrderFilled'),
   ('risk_decisions', 'PROJECTION', 'IntentEvaluated'),
   ('kill_switch_events', 'PROJECTION', 'TradingStateChanged'),
+  ('stop_results', 'PROJECTION', 'StopCompleted'),
+  ('funding_payments', 'PROJECTION', 'FundingPaid'),
   ('equity_snapshots', 'PROJECTION', 'EquitySampled'),
   ('candles', 'SERIES', 'feeds'),
   ('commands', 'QUEUE', 'cockpit and command line; answers: the engine'),
@@ -67,15 +70,16 @@ do $$ begin
 
   -- Everyone reads what is neither secret nor personal.
   grant select on events, log_heads, engine_runs, snapshots, portfolios, bots, signals, positions, orders, fills,
-    risk_decisions, kill_switch_events, equity_snapshots, candles, commands, ledger, exchanges, instruments, strategies,
-    strategy_versions, wallets, bot_config_versions, capability, catalog_records, table_classes, alembic_version
-    to qs_engine, qs_app, qs_view;
+    risk_decisions, kill_switch_events, stop_results, funding_payments, equity_snapshots, candles, commands, ledger,
+    exchanges, instruments, strategies, strategy_versions, wallets, bot_config_versions, capability, catalog_records,
+    table_classes, alembic_version to qs_engine, qs_app, qs_view;
   grant execute on function qs.role_profile(), qs.uuid7() to qs_engine, qs_app, qs_view;
 
   -- The engine. Of the journal it may only append, of what is written once only insert, and it deletes
   -- nothing at all but snapshots that newer ones replace.
   grant select on users, audit_logs, encryption_keys, exchange_credentials to qs_engine;
-  grant insert on signals, fills, risk_decisions, kill_switch_events, equity_snapshots to qs_engine;
+  grant insert on signals, fills, risk_decisions, kill_switch_events, stop_results, funding_payments, equity_snapshots
+    to qs_engine;
   grant insert, update on portfolios, bots, positions, orders, candles, exchanges, instruments, users, strategies,
     wallets, bot_config_versions, commands to qs_engine;
   grant insert on ledger, strategy_versions to qs_engine;

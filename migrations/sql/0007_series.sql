@@ -345,11 +345,11 @@ select describe('daily_performance', 'Results per day (UTC) of every bot and por
   date             | day, UTC
   mode             | SIM, PAPER or LIVE
   currency         | currency of the amounts
-  daily_pnl        | realised on that day, less fees
+  daily_pnl        | realised on that day, less fees and funding
   cumulative_pnl   | sum of the days so far
   trades_count     | round trips closed on that day
-  winning_trades   | of these, with a gain after fees
-  losing_trades    | of these, with a loss after fees
+  winning_trades   | of these, with a gain after fees and funding
+  losing_trades    | of these, with a loss after fees and funding
   win_rate         | winning of all, 0 to 1; none without a trade
   avg_pnl          | mean result of its trades
   best_trade       | best result
@@ -358,7 +358,7 @@ select describe('daily_performance', 'Results per day (UTC) of every bot and por
   sharpe_ratio     | of the daily returns so far, times the root of 365; none before 30 days
   max_drawdown_pct | deepest fall of equity below its peak so far, percent; without samples, of balance and results
   total_volume     | value of the day's fills, in quote
-  total_fees       | fees of the day's fills
+  total_fees       | fees of the day's fills, in that currency
   equity           | at the last sample so far; none for a scope without samples, like a bot on a shared account
   detailed_metrics | result and trades per symbol
   event_seq        | newest event that the day's figures follow from

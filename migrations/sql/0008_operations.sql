@@ -9,12 +9,26 @@ create table risk_limits (
   user_id uuid not null references users,
   bot_id uuid references bots deferrable initially deferred,
   max_position_size numeric(38,18) check (max_position_size > 0),
-  max_leverage numeric(9,4) not null check (max_leverage >= 1),
+  max_leverage numeric(38,18) check (max_leverage > 0),
   max_daily_loss numeric(38,18) check (max_daily_loss > 0),
   max_daily_loss_pct numeric(18,8) check (max_daily_loss_pct > 0),
   max_drawdown_pct numeric(18,8) check (max_drawdown_pct > 0),
   max_open_positions int check (max_open_positions > 0),
   max_order_size numeric(38,18) check (max_order_size > 0),
+  max_order_quantity numeric(38,18) check (max_order_quantity > 0),
+  max_gross_exposure_pct numeric(38,18) check (max_gross_exposure_pct > 0),
+  max_margin_ratio_pct numeric(38,18) check (max_margin_ratio_pct > 0),
+  price_collar_pct numeric(38,18) check (price_collar_pct > 0),
+  max_messages_per_second numeric(38,18) check (max_messages_per_second > 0),
+  max_messages_per_minute numeric(38,18) check (max_messages_per_minute > 0),
+  max_messages_per_day numeric(38,18) check (max_messages_per_day > 0),
+  max_entries_per_window numeric(38,18) check (max_entries_per_window > 0),
+  max_consecutive_losses numeric(38,18) check (max_consecutive_losses > 0),
+  max_data_age_s numeric(38,18) check (max_data_age_s > 0),
+  max_clock_skew_ms numeric(38,18) check (max_clock_skew_ms > 0),
+  max_spread_bps numeric(38,18) check (max_spread_bps > 0),
+  max_jump_atr numeric(38,18) check (max_jump_atr > 0),
+  max_in_doubt numeric(38,18) check (max_in_doubt > 0),
   risk_rules jsonb not null,
   enabled boolean not null,
   config_version int not null,
@@ -25,23 +39,37 @@ create table risk_limits (
 );
 create unique index risk_limits_one on risk_limits (user_id, bot_id) nulls not distinct where deleted_at is null;
 select describe('risk_limits', 'Hard limits in force, of the account and of each bot', $$
-  id                 | from ledger and bot
-  user_id            | owner
-  bot_id             | bot; none: the whole account
-  max_position_size  | largest position, in the account's currency
-  max_leverage       | 1 for spot
-  max_daily_loss     | largest loss of a day, in the account's currency, of the initial balance
-  max_daily_loss_pct | largest loss of a day, percent of equity
-  max_drawdown_pct   | deepest fall from the peak, percent
-  max_open_positions | most positions at once
-  max_order_size     | largest order, in the account's currency
-  risk_rules         | every limit, soft and hard, as in the config
-  enabled            | the bot is switched on
-  config_version     | config that set them
-  event_seq          | event that activated it
-  created_at         | time of the first config with these limits' owner
-  updated_at         | time of the config that set them
-  deleted_at         | when a config no longer named the bot
+  id                      | from ledger and bot
+  user_id                 | owner
+  bot_id                  | bot; none: each account as a whole
+  max_position_size       | largest position with its open orders, in the account's currency
+  max_leverage            | gross notional over equity
+  max_daily_loss          | largest loss of a day, in the account's currency, of the initial balance
+  max_daily_loss_pct      | largest loss of a day, percent of equity
+  max_drawdown_pct        | deepest fall from the peak, percent
+  max_open_positions      | most positions at once
+  max_order_size          | largest order, in the account's currency
+  max_order_quantity      | largest order, in base
+  max_gross_exposure_pct  | all positions and open entries, percent of equity
+  max_margin_ratio_pct    | maintenance margin over the margin balance, percent
+  price_collar_pct        | how much worse than the last price an order may trade, percent
+  max_messages_per_second | orders and cancels sent within a second
+  max_messages_per_minute | the same within a minute
+  max_messages_per_day    | the same within a day
+  max_entries_per_window  | entries within the window that risk_rules names
+  max_consecutive_losses  | losing round trips in a row
+  max_data_age_s          | age of the newest price, seconds
+  max_clock_skew_ms       | distance of the exchange's clock from ours, milliseconds
+  max_spread_bps          | bid to ask, basis points of their middle
+  max_jump_atr            | last close to the one before, in average true ranges
+  max_in_doubt            | orders whose outcome is not known
+  risk_rules              | every limit as in the config: soft and hard, windows, rules of one's own
+  enabled                 | the bot is switched on
+  config_version          | config that set them
+  event_seq               | event that activated it
+  created_at              | time of the first config with these limits' owner
+  updated_at              | time of the config that set them
+  deleted_at              | when a config no longer named the bot
 $$);
 
 -- == alerts

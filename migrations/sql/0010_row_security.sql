@@ -29,8 +29,8 @@ comment on function guard_rows(regclass, text) is 'Puts row security on a table 
 
 select guard_rows(format('qs.%I', name)::regclass) from unnest(array[
   'exchange_credentials', 'database_configs', 'strategies',
-  'portfolios', 'bots', 'signals', 'positions', 'orders', 'fills', 'risk_decisions', 'equity_snapshots',
-  'daily_performance', 'risk_limits', 'alerts', 'backtests']) name;
+  'portfolios', 'bots', 'signals', 'positions', 'orders', 'fills', 'risk_decisions', 'funding_payments',
+  'equity_snapshots', 'daily_performance', 'risk_limits', 'alerts', 'backtests']) name;
 
 -- Through their parents.
 select guard_rows('strategy_versions', 'exists (select from qs.strategies s

@@ -213,11 +213,17 @@ begin
     select b.id, 'BOT', b.user_id, p.id, b.id, p.mode, p.base_currency, p.initial_balance
       from bots b join portfolios p on p.id = b.portfolio_id
   ), fill_facts as (
-    select s.scope_id, (f.executed_at at time zone 'UTC')::date as date, f.symbol, coalesce(f.pnl, 0) - f.fee as pnl,
-           f.fee, f.quantity * f.price as value, f.event_seq
+    select s.scope_id, (f.executed_at at time zone 'UTC')::date as date, f.symbol,
+           coalesce(f.pnl, 0) - f.fee_value as pnl, f.fee_value as fee,
+           f.quantity * f.price * o.contract_size as value, f.event_seq
       from fills f join orders o on o.id = f.order_id
       join scopes s on s.portfolio_id = o.portfolio_id and (s.bot_id is null or s.bot_id = o.bot_id)
      where f.status = 'SUCCESS' and f.executed_at >= start
+    union all
+    select s.scope_id, (f.created_at at time zone 'UTC')::date, f.symbol, f.amount, 0, 0, f.event_seq
+      from funding_payments f
+      join scopes s on s.portfolio_id = f.portfolio_id and (s.bot_id is null or s.bot_id = f.bot_id)
+     where f.created_at >= start
   ), trips as (
     select s.scope_id, (t.closed_at at time zone 'UTC')::date as date, t.symbol, t.closed_at - t.opened_at as held,
            coalesce(t.realized_pnl, 0) - coalesce(t.fees_paid, 0) - coalesce(t.funding_paid, 0) as result, t.event_seq
@@ -308,6 +314,8 @@ create function stale_daily_performance() returns date
 language sql stable set search_path = qs, pg_catalog, pg_temp as $$
   select least(max(date),
                (select (min(executed_at) at time zone 'UTC')::date from fills where event_seq > max(d.event_seq)),
+               (select (min(created_at) at time zone 'UTC')::date from funding_payments
+                 where event_seq > max(d.event_seq)),
                (select (min(closed_at) at time zone 'UTC')::date from positions where event_seq > max(d.event_seq)))
     from daily_performance d
 $$;

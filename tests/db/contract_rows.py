@@ -43,6 +43,7 @@ from engine.core.config import canonical as config_text
 from engine.core.inputs import Candle
 from engine.core.types import MINUTE_US, Verb, uuid7
 from tests.core.worlds import BTC, RULES, START, World, config
+from tests.db import futures
 from tests.db.histories import Pair, journal_of, write
 from tests.db.secrets import as_user
 
@@ -58,27 +59,33 @@ LATER = {
 def _limits() -> dict[str, Any]:
     return {
         "max_order_value": {"soft": "5000", "hard": "9000"},
-        "max_order_quantity": {"hard": "50"},
+        "max_order_quantity": {"hard": "5000"},
         "max_position_value": {"hard": "9000"},
-        "max_open_positions": {"hard": "3"},
-        "price_collar_pct": {},  # prices jump by half here
+        "max_open_positions": {"hard": "6"},
+        "max_leverage": {"hard": "30"},
     }
 
 
 def _config() -> Any:
-    """Two bots: one that trades with every kind of exit and limit, one whose orders are too small to be sent."""
+    """One bot that trades with every kind of exit and limit, one whose orders are too small to be sent, and those of
+    `tests.db.futures`."""
     exits = {"stop_loss_pct": "2", "take_profit_pct": "4", "trailing": {"distance_pct": "1", "offset_pct": "1.5"}}
     sizing = {"kind": "percent_equity", "value": "10"}
     probe = {"name": "probe", "symbols": ["BTC/USDT"], "strategy": RULES, "sizing": sizing, "exits": exits}
     tiny = {"name": "tiny", "strategy": RULES, "sizing": sizing, "limits": {"max_order_value": {"hard": "3"}}}
-    account = {"limits": {"daily_loss_pct": {"hard": "90"}, "max_drawdown_pct": {"hard": "95"}} | _limits()}
+    account: dict[str, Any] = {"portfolios": futures.portfolios(), "equity_sample_s": 300}
+    account["limits"] = (
+        futures.LOOSE | {"daily_loss_pct": {"hard": "90"}, "max_drawdown_pct": {"hard": "95"}} | _limits()
+    )
     costs = {"maker_bps": "10", "taker_bps": "10", "slippage_bps": "1"}
-    return config(bots=[probe | {"limits": _limits()}, tiny], account=account, costs=costs)
+    return config(bots=[probe | {"limits": _limits()}, tiny, *futures.bots()], account=account, costs=costs)
 
 
 async def history(directory: Path, bars: int = 60) -> list[Pair]:
-    """A short real run: entries, exits, denied and canceled orders, a pause, a halt and a resume; a position stays open."""
-    world = await World(directory, _config()).open()
+    """A short real run: the one with futures, then entries, exits, denied and canceled orders, a pause, a halt and a resume;
+    positions stay open, one of them with half of it gone."""
+    world = World(directory, _config(), instruments=(MARKET, futures.PERP), factories=futures.FACTORIES)
+    await futures.play(await world.open())
     world.engine.dispatch.latch.set("tester", "a look at the last look")
     await world.candle(90, 121, 89, 120)  # the order is journaled, and refused at the venue's door
     await world.command(Verb.HALT, "as the latch says")
@@ -94,8 +101,9 @@ async def history(directory: Path, bars: int = 60) -> list[Pair]:
         opened, closed = rng.uniform(40, 160), rng.uniform(40, 160)
         await world.candle(opened, max(opened, closed) + 1, min(opened, closed) - 1, closed)
     await world.candle(110, 121, 109, 120)
+    await world.candle(120, 123, 119.5, 122.5)  # a target of half the position
     for _ in range(16):
-        await world.candle(120, 120.5, 119.5, 120.2)
+        await world.candle(122.5, 122.6, 122, 122.2)
     await world.news()
     return world.store.pairs
 
@@ -104,7 +112,7 @@ async def fill_everything(dsn: str) -> None:
     """Rows in every table of a migrated, empty database."""
     with tempfile.TemporaryDirectory() as directory:
         pairs = await history(Path(directory) / "world")
-        journal = journal_of(dsn, Path(directory) / "ledger", snapshot_every=50, instruments=(MARKET,))
+        journal = journal_of(dsn, Path(directory) / "ledger", snapshot_every=50, instruments=(MARKET, futures.PERP))
         ledger = (await journal.open()).ledger
         await write(journal, ledger, pairs)
         await journal.heartbeat()

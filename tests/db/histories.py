@@ -12,6 +12,7 @@ from engine.core.ledger import Ledger, evolve
 from engine.core.types import Verb
 from engine.ports import Journal
 from tests.core.worlds import RULES, World, config
+from tests.db.futures import LOOSE
 
 Pair = tuple[int, Event]
 HOST = HostFacts(host="test", pid=4711, version="0")
@@ -20,11 +21,11 @@ HOST = HostFacts(host="test", pid=4711, version="0")
 async def traded(directory: Path, bars: int = 60, seed: int = 1) -> list[Pair]:
     """Entries, exits, cancels, denials and a pause of two bots over some minutes of wild prices."""
     directory.mkdir(parents=True, exist_ok=True)
-    wild: dict[str, object] = {"price_collar_pct": {}}  # prices jump by half here
-    probe = {"name": "probe", "strategy": RULES, "sizing": {"kind": "fixed_quantity", "value": "1"}, "limits": wild}
-    tiny = {**probe, "name": "tiny", "limits": {**wild, "max_order_value": {"hard": "3"}}}  # below the least notional
-    account = {"limits": {**wild, "daily_loss_pct": {}, "max_drawdown_pct": {}}}
-    world = await World(directory, config(bots=[probe, tiny], account=account)).open()
+    probe = {"name": "probe", "strategy": RULES, "sizing": {"kind": "fixed_quantity", "value": "1"}}
+    probe["limits"] = LOOSE
+    # Below the least notional: denied.
+    tiny = {**probe, "name": "tiny", "limits": LOOSE | {"max_order_value": {"hard": "3"}}}
+    world = await World(directory, config(bots=[probe, tiny], account={"limits": LOOSE})).open()
     rng = random.Random(seed)
     for bar in range(bars):
         if bar == bars // 2:

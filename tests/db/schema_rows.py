@@ -7,6 +7,7 @@ import itertools
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal as D
 from typing import Any
 
 import asyncpg
@@ -14,7 +15,10 @@ import pytest
 
 NOW = datetime(2024, 5, 17, 12, tzinfo=UTC)
 USER, PORTFOLIO, BOT, ORDER, POSITION = (uuid.UUID(int=n) for n in range(1, 6))
-APPEND_ONLY = ("events", "audit_logs", "fills", "risk_decisions", "kill_switch_events", "ledger", "strategy_versions")
+APPEND_ONLY = (
+    "events", "audit_logs", "fills", "risk_decisions", "kill_switch_events", "stop_results", "funding_payments", "ledger",
+    "strategy_versions",
+)  # fmt: skip
 _ids = itertools.count(100)
 
 
@@ -103,19 +107,21 @@ async def people(connection: Any) -> int:
 
 
 def portfolio() -> dict[str, Any]:
-    zero = dict.fromkeys(("positions_value", "unrealized_pnl", "realized_pnl", "fees_paid"), 0)
+    zero = dict.fromkeys(("positions_value", "unrealized_pnl", "realized_pnl", "fees_paid", "funding_paid"), 0)
     money = {
         "base_currency": "USDT",
         "mode": "SIM",
         "initial_balance": 10_000,
         "cash_balance": 10_000,
+        "other_assets": "{}",
+        "dust": "{}",
         "is_active": True,
     }
     return {"id": PORTFOLIO, "user_id": USER, "name": "main", "created_at": NOW, "updated_at": NOW} | money | zero
 
 
 def bot() -> dict[str, Any]:
-    facts = {"name": "trend", "status": "RUNNING", "config_version": 1, "config": "{}"}
+    facts = {"name": "trend", "status": "RUNNING", "trading_state": "ACTIVE", "config_version": 1, "config": "{}"}
     return {"id": BOT, "user_id": USER, "portfolio_id": PORTFOLIO, "created_at": NOW, "updated_at": NOW} | facts
 
 
@@ -125,7 +131,7 @@ def order(exchange: int, **changed: Any) -> dict[str, Any]:
         "exchange_id": exchange, "symbol": "BTC/USDT", "side": "BUY", "position_side": "LONG", "order_type": "MARKET",
         "time_in_force": "GTC", "origin": "ENTRY", "role": "ENTRY", "mode": "SIM", "status": "SUBMITTED",
         "in_doubt": False, "cancel_requested": False, "reduce_only": False, "quantity": 1, "filled_quantity": 0,
-        "fees": 0, "client_order_id": "c1", "config_version": 1, "event_seq": 1, "created_at": NOW, "updated_at": NOW,
+        "kind": "SPOT", "contract_size": 1, "leverage": 1, "position_mode": "ONE_WAY", "fees": 0, "client_order_id": "c1", "config_version": 1, "event_seq": 1, "created_at": NOW, "updated_at": NOW,
         "submitted_at": NOW,
     }  # fmt: skip
     return row | changed
@@ -135,6 +141,7 @@ def position(exchange: int, **changed: Any) -> dict[str, Any]:
     row = {
         "id": POSITION, "user_id": USER, "portfolio_id": PORTFOLIO, "bot_id": BOT, "exchange_id": exchange,
         "symbol": "BTC/USDT", "side": "LONG", "status": "OPEN", "mode": "SIM", "quantity": 1, "leverage": 1,
+        "kind": "SPOT", "contract_size": 1, "position_mode": "ONE_WAY", "entries": 1, "targets_taken": [], "dust": 0,
         "trailing_enabled": False, "config_version": 1, "event_seq": 1, "opened_at": NOW, "updated_at": NOW,
     }  # fmt: skip
     return row | changed
@@ -143,8 +150,17 @@ def position(exchange: int, **changed: Any) -> dict[str, Any]:
 def fill(exchange: int, **changed: Any) -> dict[str, Any]:
     row = {
         "id": new_id(), "user_id": USER, "order_id": ORDER, "position_id": POSITION, "exchange_id": exchange,
-        "symbol": "BTC/USDT", "side": "BUY", "quantity": 1, "price": 100, "fee": 0, "status": "SUCCESS",
+        "symbol": "BTC/USDT", "side": "BUY", "quantity": 1, "price": 100, "fee": 0, "fee_value": 0, "part": 0, "status": "SUCCESS",
         "exchange_trade_id": "t1", "event_seq": 1, "executed_at": NOW,
+    }  # fmt: skip
+    return row | changed
+
+
+def funding(exchange: int, **changed: Any) -> dict[str, Any]:
+    row = {
+        "id": new_id(), "user_id": USER, "portfolio_id": PORTFOLIO, "position_id": POSITION, "bot_id": BOT,
+        "exchange_id": exchange, "symbol": "BTC/USDT", "rate": D("0.0001"), "mark_price": 100, "amount": D("-0.01"),
+        "event_seq": 1, "created_at": NOW,
     }  # fmt: skip
     return row | changed
 
@@ -162,6 +178,8 @@ async def one_row_each(connection: Any, writer: Writer) -> None:
     )
     stop = {"verb": "HALT", "state": "HALTED", "previous": "ACTIVE", "enabled": True}
     await insert(connection, "kill_switch_events", id=new_id(), **stop, **common)
+    await insert(connection, "stop_results", id=new_id(), verb="HALT", results="[]", began_at=NOW, **common)
+    await insert(connection, "funding_payments", **funding(exchange))
     bound = {"ledger_id": "ledger", "mode": "SIM", "feed": "sim", "base_currency": "USDT", "created_at": NOW}
     await insert(connection, "ledger", user_id=USER, **bound)
     strategy = new_id()

@@ -231,6 +231,16 @@ async def test_bars(conn: Any) -> None:
     assert await conn.fetchval("select count(*) from apextrade.ohlcv where source = 'sim'") == 3
 
 
+async def test_a_bot_that_may_not_trade_is_paused_unless_it_does_not_run(conn: Any) -> None:
+    await people(conn)
+    for status, state, shown in (
+        ("RUNNING", "ACTIVE", "running"), ("WARMING_UP", "ACTIVE", "running"), ("RUNNING", "REDUCING", "paused"),
+        ("WARMING_UP", "HALTED", "paused"), ("STOPPED", "PAUSED", "stopped"), ("ERROR", "HALTED", "error"),
+    ):  # fmt: skip
+        await conn.execute("update bots set status = $1, trading_state = $2", status, state)
+        assert await conn.fetchval("select status from trading_platform.bots") == shown
+
+
 async def test_days(conn: Any) -> None:
     await people(conn)
     day = {

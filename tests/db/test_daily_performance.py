@@ -43,7 +43,7 @@ async def trip(conn: Any, closed: datetime, pnl: str, seq: int, held: timedelta 
     )
     for at, side, gain, number in ((closed - held, "BUY", None, 1), (closed, "SELL", Decimal(pnl), 2)):
         row = fill(1, order_id=order_id, position_id=position_id, exchange_trade_id=str(number), executed_at=at)
-        await insert(conn, "fills", **row | {"side": side, "pnl": gain, "fee": 1, "event_seq": seq})
+        await insert(conn, "fills", **row | {"side": side, "pnl": gain, "fee_value": 1, "event_seq": seq})
 
 
 async def sample(conn: Any, ts: datetime, equity: str, fall: str, seq: int) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from db.config_rows import strategy_text
 from db.connect import connect
 from db.rebuild import rebuild
-from db.reference import _strategy_text
 from db.words import reason_of
 from engine.core.canonical import sha256_hex
 from engine.core.config import PythonStrategy
 from tests.db.contract_rows import MARKET, history
+from tests.db.futures import PERP
 from tests.db.histories import journal_of, write
 
 D = Decimal
@@ -25,7 +26,7 @@ D = Decimal
 @pytest.fixture(params=[1, 13])
 async def conn(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) -> AsyncIterator[Any]:
     """A database with the history of `contract_rows` in it, written in small and large batches."""
-    journal = journal_of(migrated, tmp_path / "ledger", instruments=(MARKET,))
+    journal = journal_of(migrated, tmp_path / "ledger", instruments=(MARKET, PERP))
     ledger = (await journal.open()).ledger
     await write(journal, ledger, await history(tmp_path / "world"), size=request.param)
     await journal.close("done")
@@ -36,7 +37,7 @@ async def conn(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) ->
 
 async def test_an_entry_says_why_at_which_price_and_what_was_planned(conn: Any) -> None:
     rows = await conn.fetch("select o.*, s.price as fired_at from qs.orders o join qs.signals s on s.id = o.signal_id"
-                            " where role = 'ENTRY' and o.status = 'FILLED'")  # fmt: skip
+                            " join qs.bots b on b.id = o.bot_id where b.name = 'probe' and role = 'ENTRY' and o.status = 'FILLED'")  # fmt: skip
     assert len(rows) > 3
     for row in rows:
         assert row["decision_price"] == row["fired_at"]
@@ -65,35 +66,59 @@ async def test_signal_gates_and_order_share_the_cycle_and_a_denied_order_its_rea
 
 
 async def test_resting_orders_were_decided_at_their_own_price(conn: Any) -> None:
-    rows = await conn.fetch("select * from qs.orders where role in ('STOP', 'TAKE_PROFIT')")
-    assert {row["role"] for row in rows} == {"STOP", "TAKE_PROFIT"}
+    words = {
+        "STOP": "stop of the position",
+        "TAKE_PROFIT": "target of the position",
+        "TARGET_1": "target 1 of the position",
+    }
+    rows = await conn.fetch("select * from qs.orders where role = any ($1)", [*words])
+    assert {row["role"] for row in rows} == words.keys()
     for row in rows:
         assert row["decision_price"] == (row["stop_price"] if row["role"] == "STOP" else row["price"])
-        assert row["signal_reason"] in ("stop of the position", "target of the position")
+        assert row["signal_reason"] == words[row["role"]]
+
+
+async def test_what_nobody_priced_has_no_decision_price(conn: Any) -> None:
+    rows = await conn.fetch("select distinct role, signal_reason, decision_price from qs.orders"
+                            " where role in ('FLATTEN', 'BY_HAND', 'LIQUIDATION') order by 1")  # fmt: skip
+    assert [tuple(row) for row in rows] == [
+        ("BY_HAND", "closed by hand", None),
+        ("FLATTEN", "flatten", None),
+        ("LIQUIDATION", "liquidated by the venue", None),
+    ]
 
 
 async def test_slippage_of_fills_orders_and_positions_agree(conn: Any) -> None:
     fills = await conn.fetch("select f.*, o.decision_price from qs.fills f join qs.orders o on o.id = f.order_id")
     for fill in fills:
+        if fill["decision_price"] is None:
+            assert fill["slippage_bps"] is None
+            continue
         sign = 1 if fill["side"] == "BUY" else -1
         bps = (fill["price"] / fill["decision_price"] - 1) * 10_000 * sign
         assert abs(fill["slippage_bps"] - bps) < D("1e-7")
     wrong = await conn.fetchval(
-        "select count(*) from qs.positions p where slippage_est is distinct from (select round(sum(slippage * filled_quantity), 18)"
-        " from qs.orders o where o.position_id = p.id)"
+        "select count(*) from qs.positions p where abs(slippage_est - (select sum(slippage * filled_quantity * contract_size)"
+        " from qs.orders o where o.position_id = p.id)) > 1e-12"
+        " and not exists (select from qs.fills where position_id = p.id and exchange_trade_id = 'too-much')"
     )
     assert wrong == 0
+    assert not await conn.fetchval(
+        "select exists (select from qs.positions where side = 'LONG' and slippage_est is null)"
+    )
 
 
 async def test_a_closed_position_knows_its_worst_and_what_it_put_at_stake(conn: Any) -> None:
     closed = await conn.fetch("select * from qs.positions where status = 'CLOSED'")
     for row in closed:
-        below = (row["entry_price"] - row["exit_price"]) / row["entry_price"] * 100
+        sign = 1 if row["side"] == "LONG" else -1
+        below = sign * (row["entry_price"] - row["exit_price"]) / row["entry_price"] * 100
         assert row["max_drawdown_pct"] >= max(below, D(0)) - D("1e-8")
         assert 0 < row["risk_consumed"] <= 1
-    opened = await conn.fetchrow("select * from qs.positions where status = 'OPEN'")
+    opened = await conn.fetchrow("select * from qs.positions where status = 'OPEN' and kind = 'SPOT' limit 1")
     assert opened["max_drawdown_pct"] is None and opened["margin_used"] == opened["cost_basis"]
-    stats = json.loads(await conn.fetchval("select performance_stats from qs.bots where name = 'probe'"))
+    probe = await conn.fetchrow("select * from qs.bots where name = 'probe'")
+    stats, closed = json.loads(probe["performance_stats"]), [row for row in closed if row["bot_id"] == probe["id"]]
     assert stats["trades"] == len(closed) == stats["wins"] + stats["losses"]
     net = sum(row["realized_pnl"] - row["fees_paid"] for row in closed)
     assert abs(D(stats["net_pnl"]) - net) < D("1e-15")  # columns keep 18 digits
@@ -118,7 +143,7 @@ async def test_strategies_and_instruments_carry_what_is_known(conn: Any) -> None
     figures = [row[n] for n in ("stop_loss_pct", "take_profit_pct", "trailing_stop_pct", "max_position_size_pct")]
     assert (figures, row["timeframe"], row["trading_mode"]) == ([2, 4, 1, 10], "1m", "PAPER")
     assert row["last_signal_at"] == await conn.fetchval("select max(created_at) from qs.signals")
-    market = await conn.fetchrow("select * from qs.instruments")
+    market = await conn.fetchrow("select * from qs.instruments where symbol = 'BTC/USDT'")
     found = [market[n] for n in ("tick_size", "step_size", "min_notional", "price_precision", "quantity_precision")]
     assert found == [D("0.01"), D("0.00001"), 5, 2, 5] and market["source"] == "bundled"
 
@@ -147,5 +172,5 @@ def test_words_of_a_tree(tree: dict[str, Any], words: str) -> None:
 
 def test_a_python_strategy_is_kept_by_the_hash_that_its_id_is_made_of() -> None:
     strategy = PythonStrategy(python="turtle", params={"bars": 20, "factor": 1.5})
-    text = _strategy_text({"strategy": strategy.model_dump()})
+    text = strategy_text({"strategy": strategy.model_dump()})
     assert text is not None and sha256_hex(text.encode()) == strategy.sha256

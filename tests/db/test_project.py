@@ -18,6 +18,7 @@ from engine.core import events as ev
 from engine.core.ledger import Ledger
 from engine.ports import JournalFenced
 from tests.db.histories import Pair, journal_of, traded, write
+from tests.db.schema_rows import insert, portfolio
 
 
 class Filled(NamedTuple):
@@ -54,7 +55,7 @@ async def rows(conn: asyncpg.Connection) -> dict[str, list[str]]:
 
 async def test_a_rebuild_gives_the_same_tables(filled: Filled) -> None:
     before = await rows(filled.conn)
-    assert {name for name, found in before.items() if not found} == set()
+    assert {name for name, found in before.items() if not found} == {"funding_payments"}  # see test_project_futures
     assert await rebuild(filled.dsn) == len(filled.pairs)
     assert await rows(filled.conn) == before
 
@@ -196,7 +197,9 @@ async def test_ledger_facts_and_config_versions(filled: Filled) -> None:
 
 async def test_equity_keeps_its_peaks_in_few_points(migrated: str) -> None:
     owner = await connect(migrated, "qs_owner")
+    scope = "00000000-0000-7000-8000-000000000001"
     await owner.execute("insert into users(id, email) values('00000000-0000-7000-8000-000000000009', 'a@b')")
+    await insert(owner, "portfolios", **portfolio() | {"id": scope, "user_id": "00000000-0000-7000-8000-000000000009"})
     await owner.execute("select ensure_equity_partitions('2025-01-01', '2025-01-03')")
     await owner.execute(
         "insert into equity_snapshots(ts, scope_id, id, user_id, scope, currency, equity, cash, drawdown_pct, event_seq)"

@@ -76,7 +76,7 @@ async def test_every_status_has_a_vocabulary(owner: Any) -> None:
            and column_name in ('status', 'side', 'mode', 'scope', 'role', 'trading_mode', 'class', 'verb', 'level')""")
     free = {tuple(row) for row in columns} - words
     # The role of an order and the verb of a stop are the engine's own words: gates trip by their own names.
-    assert free <= {("orders", "role"), ("kill_switch_events", "verb")}
+    assert free <= {("orders", "role"), ("kill_switch_events", "verb"), ("stop_results", "verb")}
 
 
 @pytest.mark.parametrize("name", ["1INCH/USDT", "BTC/USDT:USDT", "kPEPE/USDC:USDC", "BTC/USD:BTC-250328-100000-C",
@@ -244,7 +244,7 @@ async def test_figures_of_wallets_and_signals_stay_in_their_ranges(owner: Any) -
     for wrong in ({"llm_confidence": 1.2}, {"bias_impact": -1.2}, {"embedding": [0.5] * 767}):
         await insert_refused(owner, CHECK, "wallet_event_analyses", event_id=new_id(), event_ts=NOW, **wrong)
     signal = {"id": new_id(), "user_id": USER, "exchange_id": exchange, "symbol": "BTC/USDT", "side": "BUY",
-              "kind": "ENTRY", "config_version": 1, "payload": "{}", "event_seq": 1, "created_at": NOW}  # fmt: skip
+              "kind": "ENTRY", "position_side": "LONG", "config_version": 1, "payload": "{}", "event_seq": 1, "created_at": NOW}  # fmt: skip
     for confidence in (-0.01, 1.01):
         await insert_refused(owner, CHECK, "signals", **signal, confidence=confidence)
     await insert(owner, "signals", **signal, confidence=1)

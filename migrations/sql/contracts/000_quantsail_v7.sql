@@ -83,7 +83,7 @@ select qs.contract('quantsail_v7.orders', 'Orders that were sent; without those 
   updated_at        | timestamptz    | orders.updated_at
 $$, $$ from qs.orders where orders.status <> 'DENIED' and orders.deleted_at is null $$);
 
-select qs.contract('quantsail_v7.equity_snapshots', 'Equity of the account over time', $$
+select qs.contract('quantsail_v7.equity_snapshots', 'Equity of the main account over time', $$
   id                     | uuid           | equity_snapshots.id
   ts                     | timestamptz    | equity_snapshots.ts
   equity_usd             | numeric(24,10) | equity_snapshots.equity
@@ -92,7 +92,9 @@ select qs.contract('quantsail_v7.equity_snapshots', 'Equity of the account over 
   realized_pnl_today_usd | numeric(24,10) | equity_snapshots.realized_pnl_today
   open_positions         | integer        | equity_snapshots.open_positions
   meta                   | jsonb          | equity_snapshots.meta
-$$, $$ from qs.equity_snapshots where equity_snapshots.scope = 'PORTFOLIO' $$);
+$$, $$
+  from qs.equity_snapshots join qs.portfolios on portfolios.id = equity_snapshots.scope_id where portfolios.name = 'main'
+$$);
 
 select qs.contract('quantsail_v7.events', 'The journal', $$
   id          | uuid        | events.id

@@ -67,14 +67,16 @@ select qs.contract('paper_api.positions', 'What is held now: open positions by s
   updated_at      | timestamptz   | max(positions.updated_at)
 $$, $$ from qs.positions where positions.status = 'OPEN' and positions.deleted_at is null group by positions.symbol $$);
 
-select qs.contract('paper_api.portfolio_snapshots', 'Equity of the account over time', $$
+select qs.contract('paper_api.portfolio_snapshots', 'Equity of the main account over time', $$
   snapshot_id    | uuid          | equity_snapshots.id
   nav            | numeric(18,8) | equity_snapshots.equity
   cash           | numeric(18,8) | equity_snapshots.cash
   realized_pnl   | numeric(18,8) | equity_snapshots.realized_pnl
   unrealized_pnl | numeric(18,8) | equity_snapshots.unrealized_pnl
   captured_at    | timestamptz   | equity_snapshots.ts
-$$, $$ from qs.equity_snapshots where equity_snapshots.scope = 'PORTFOLIO' $$);
+$$, $$
+  from qs.equity_snapshots join qs.portfolios on portfolios.id = equity_snapshots.scope_id where portfolios.name = 'main'
+$$);
 
 select qs.contract('paper_api.risk_events', 'What the gates said about an intent', $$
   risk_event_id | uuid        | risk_decisions.id

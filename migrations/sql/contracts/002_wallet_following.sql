@@ -186,7 +186,7 @@ $$, $$
 $$);
 
 -- The document names it daily_performance_view in its heading and daily_performance in its SQL, which counts.
-select qs.contract('wallet_following.daily_performance', 'Results of the days on which a trade was closed', $$
+select qs.contract('wallet_following.daily_performance', 'Results of the days on which a trade was closed, in the main account''s currency', $$
   date             | timestamp        | daily_performance.date::timestamp at time zone 'UTC' | daily_performance.date
   trading_mode     | varchar(20)      | case daily_performance.mode when 'LIVE' then 'live' else 'demo' end
                    ... | daily_performance.mode; SIM and PAPER are demo
@@ -204,5 +204,6 @@ select qs.contract('wallet_following.daily_performance', 'Results of the days on
                    ... | mean of daily_performance.avg_holding_time by trade
 $$, $$
   from qs.daily_performance where daily_performance.scope = 'PORTFOLIO' and daily_performance.trades_count > 0
+   and daily_performance.currency = (select portfolios.base_currency from qs.portfolios where portfolios.name = 'main')
  group by 1, 2
 $$);

@@ -32,8 +32,10 @@ select qs.contract('trading_platform.bots', 'Bots', $$
   user_id           | uuid        | bots.user_id
   strategy_id       | uuid        | bots.strategy_id
   name              | varchar     | bots.name
-  status            | varchar     | '{"WARMING_UP":"running","RUNNING":"running","PAUSED":"paused","STOPPED":"stopped",
-                    ... "ERROR":"error"}'::jsonb ->> bots.status | bots.status in lower case; WARMING_UP is running
+  status            | varchar     | case when bots.status in ('WARMING_UP', 'RUNNING') and bots.trading_state <> 'ACTIVE'
+                    ... then 'paused' else '{"WARMING_UP":"running","RUNNING":"running","STOPPED":"stopped",
+                    ... "ERROR":"error"}'::jsonb ->> bots.status end
+                    ... | bots.status in lower case; WARMING_UP is running, one whose bots.trading_state is not ACTIVE paused
   config            | jsonb       | bots.config
   performance_stats | jsonb       | bots.performance_stats
   created_at        | timestamptz | bots.created_at
