@@ -71,7 +71,8 @@ def _wait_until_halted(entry: LedgerEntry, *, quiet: bool) -> dict[str, Any]:
             break
         time.sleep(0.1)
     else:
-        fail(f"{entry.name}: latched, but the engine did not confirm within {WAIT_S:.0f} s (state {now.get('state')})")
+        state = ", ".join([str(now.get("state")), *(line.strip() for line in _stops(_account_stops(now)))])
+        fail(f"{entry.name}: latched, but the engine did not confirm within {WAIT_S:.0f} s: {state}")
     last = now.get("stopped") or {}
     results = last.get("results", []) if (last.get("verb"), last.get("bot")) == ("HALT", "") else []
     if not quiet:
@@ -159,13 +160,18 @@ def _lines(now: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _troubles(now: dict[str, Any]) -> list[str]:
-    """Stops under way, and bots that do not trade as they should."""
+def _stops(stops: list[dict[str, Any]]) -> list[str]:
     lines = []
-    for stop in now.get("stops", []):
+    for stop in stops:
         waits = f"{len(stop['orders'])} order(s) and {len(stop['positions'])} position(s) to end"
         what = f"  {stop['verb']} under way (by {stop['actor']}): {waits}"
         lines.append(what + (f", bot {stop['bot']}" if stop["bot"] else ""))
+    return lines
+
+
+def _troubles(now: dict[str, Any]) -> list[str]:
+    """Stops under way, and bots that do not trade as they should."""
+    lines = _stops(now.get("stops", []))
     for bot in now.get("bots", []):
         if bot["status"] in ("STOPPED", "ERROR"):
             lines.append(f"  bot {bot['name']} {bot['status']}: {bot['reason'] or 'no reason given'}")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from decimal import Decimal as D
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.client import Outcome
 from engine.core import events as ev
 from engine.core.types import Verb, entity_id
+from engine.local import LocalClient
+from engine.publish import bots
 from tests.core.worlds import LEDGER_ID, World
 
 BOT = entity_id(LEDGER_ID, "bot", "probe")
@@ -96,3 +102,37 @@ async def test_a_bot_is_stopped_and_started(tmp_path: Path) -> None:
     assert await said(world, Verb.START_BOT, target="probe") == (True, "bot probe is WARMING_UP")
     for verb in (Verb.START_BOT, Verb.STOP_BOT):
         assert await said(world, verb) == (False, "there is no bot ''")
+
+
+class Served:
+    """What a client knows of a session, around a small world."""
+
+    pacer = None
+    ledger_name = "small"
+
+    def __init__(self, world: World) -> None:
+        self.engine = world.engine
+        self.feed: Any = None
+
+
+async def test_the_client_of_the_same_process_passes_the_target_on(tmp_path: Path) -> None:
+    world = await holding(tmp_path)
+    client = LocalClient()
+    client.guard(world.engine.dispatch.latch)
+    client.attach(Served(world), (), ())
+    for verb, target, text in (
+        (Verb.HALT, "probe", "bot probe is HALTED"),
+        (Verb.RESUME, BOT, "bot probe is ACTIVE"),
+        (Verb.STOP_BOT, "probe", "bot probe is STOPPED"),
+    ):
+        future = await asyncio.to_thread(client.submit, verb, actor="cockpit", reason="why", target=target)
+        while not future.done():
+            await world.engine.idle()
+            await asyncio.sleep(0)
+        assert future.result() == Outcome(True, text)
+        assert not world.engine.dispatch.latch.is_set()
+    shown = bots(world.ledger, world.engine.state.market, world.engine.setup)
+    assert [(b.name, b.status, b.state, b.positions, b.currency) for b in shown] == [
+        ("probe", "STOPPED", "ACTIVE", 1, "USDT")
+    ]
+    assert shown[0].unrealized_pnl == world.ledger.positions.popitem()[1].unrealized_pnl(D(101))
