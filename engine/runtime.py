@@ -20,7 +20,7 @@ from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.config_diff import diff as config_diff
 from engine.core.context import Context, State
-from engine.core.inputs import MARKET_INPUTS, PHASE_AFTER, Candle, Cause, Command, Input, MarketInput, Tick
+from engine.core.inputs import MARKET_INPUTS, PHASE_AFTER, Candle, Cause, Command, Funding, Input, MarketInput, Tick
 from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import TradingState, Verb
@@ -242,6 +242,8 @@ class Engine:
                     await self._apply(report)
                 if report is not None:
                     await self.flush()  # what was said of an input is committed with it: it is not taken again
+                if type(value) is Funding and self.clock_us is not None:
+                    value = msgspec.structs.replace(value, after=self.place)
                 events = decide.step(state, value, self.setup)
             if events and self._keep(events):
                 await self._commit_and_act()

@@ -111,10 +111,22 @@ class Mark(_Market, frozen=True, kw_only=True, gc=False):
 
 
 class Funding(_Market, frozen=True, kw_only=True, gc=False):
-    """A funding boundary: longs pay `rate` of their notional at `mark` to shorts (below zero: the other way)."""
+    """A funding boundary: longs pay `rate` of their notional at `mark` to shorts (below zero: the other way).
+
+    It decides, so a live one stands right behind the input `after`, as a tick does: it may come late, and the ledger's
+    cursor must not go back.
+    """
 
     rate: float
     mark: float
+    after: Cause | None = None
+
+    @property
+    def cause(self) -> Cause:
+        kind = f"funding {self.exchange} {self.symbol}"
+        if self.after is None:
+            return Cause(self.ts, 0, self.exchange, self.symbol, PHASE_VENUE, kind, 0)
+        return self.after.answered(kind, self.ts)
 
 
 class Feature(_Market, frozen=True, kw_only=True, gc=False):
