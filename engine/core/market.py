@@ -12,7 +12,7 @@ from engine.core.indicators import NAN, IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
-from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
+from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT, Proposal
 from engine.core.timeframes import TimeframeError
 from engine.core.types import SECOND_US, Instrument, InvariantError, money
 
@@ -53,6 +53,8 @@ class Runner:
                 raise ValueError(
                     f"on_bar answered {signal!r}: it must be a sum of ENTER_LONG, EXIT_LONG and their shorts"
                 )
+            if signal and type(self.strategy.proposal) is not Proposal:
+                raise ValueError(f"proposal is a {type(self.strategy.proposal).__name__}: it must be a Proposal")
         except Exception as error:
             self.error, self.signal = error, 0
             return True

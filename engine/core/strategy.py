@@ -38,6 +38,17 @@ class Proposal(msgspec.Struct, frozen=True):
     stake: Decimal | None = None
     tag: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no money and no name: inside the strategy, whose bot it stops."""
+        for name in ("entry_price", "exit_price", "entry_reprice", "exit_reprice", "stake"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Decimal) and value.is_finite()):
+                raise ValueError(f"proposal: {name} {value!r} is not a finite Decimal")
+            if value is not None and name != "stake" and value <= 0:
+                raise ValueError(f"proposal: {name} {value} is not above zero")
+        if not isinstance(self.tag, str) or safe_text(self.tag) != self.tag:
+            raise ValueError("proposal: a tag is up to 64 visible characters")
+
 
 NO_PROPOSAL = Proposal()
 

@@ -6,9 +6,11 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine.core import events as ev
 from engine.core.inputs import Candle, Feature
-from engine.core.strategy import ENTER_LONG, EXIT_LONG, NO_PROPOSAL
+from engine.core.strategy import ENTER_LONG, EXIT_LONG, NO_PROPOSAL, Proposal
 from engine.core.types import BotStatus, Verb
 from tests.core.worlds import ETH, World, config
 
@@ -64,6 +66,39 @@ async def test_a_bot_that_raises_stops_alone_with_its_traceback(tmp_path: Path) 
     assert [named(world, o.bot_id) for o in world.ledger.orders.values()] == ["good"]
     await world.candle(100, 101, 99, 100)  # its next signal counts for nothing
     assert {named(world, p.bot_id) for p in world.ledger.positions.values()} == {"good"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"entry_price": 1.5},
+        {"entry_price": D("NaN")},
+        {"exit_price": D(0)},
+        {"stake": D("Infinity")},
+        {"tag": "a\x1b[2J"},
+        {"tag": "x" * 65},
+        {"tag": None},
+    ],
+)
+async def test_a_proposal_that_is_no_money_stops_the_bot(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    class Proposing(Scripted):
+        def on_bar(self, candle: Candle) -> int:
+            self.proposal = Proposal(**wrong)
+            return ENTER_LONG
+
+    world = await World(tmp_path, config(bots=[bot("a")]), factories={"scripted": Proposing}).open()
+    events = await world.candle(100, 101, 99, 100)
+    assert [e.status for e in events if isinstance(e, ev.BotStatusChanged)] == [BotStatus.ERROR]
+    assert not world.ledger.orders
+
+
+async def test_a_proposal_of_another_kind_stops_the_bot(tmp_path: Path) -> None:
+    class Proposing(Scripted):
+        proposal = "market"
+
+    world = await World(tmp_path, config(bots=[bot("a", 1)]), factories={"scripted": Proposing}).open()
+    events = await world.candle(100, 101, 99, 100)
+    assert any("must be a Proposal" in e.reason for e in events if isinstance(e, ev.BotStatusChanged))
 
 
 async def test_a_failed_bot_keeps_its_exits_and_loses_its_entries(tmp_path: Path) -> None:
