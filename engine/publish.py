@@ -10,6 +10,7 @@ from engine.core import events as ev
 from engine.core import risk
 from engine.core.config import BotConfig
 from engine.core.ledger import Ledger, drawdown
+from engine.core.margin import mark_of
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position
@@ -112,7 +113,7 @@ def positions(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.Position
 
 
 def _position(p: Position, market: Market, setup: Setup) -> cl.PositionView:
-    mark = market.mark(p.exchange, p.symbol) or p.mark_price
+    mark = mark_of(market, p)
     pnl = p.unrealized_pnl(mark)
     return cl.PositionView(
         id=p.id,
@@ -193,9 +194,7 @@ class Money:
         account = view.account
         self.equity = view.equity()
         self.cash = account.cash
-        self.unrealized = sum(
-            (p.unrealized_pnl(view.mark(p.exchange, p.symbol) or p.mark_price) for p in view.positions), ZERO
-        )
+        self.unrealized = sum((p.unrealized_pnl(mark_of(view.market, p)) for p in view.positions), ZERO)
         self.day_pnl = self.equity - account.day_start_equity
         self.day_pct = self.day_pnl / account.day_start_equity * 100 if account.day_start_equity else ZERO
         gained = self.equity - account.initial_balance
@@ -232,7 +231,7 @@ def _bot(ledger: Ledger, market: Market, bot_id: str, config: BotConfig | None) 
         portfolio=portfolio,
         currency=account.currency,
         realized_pnl=book.realized_pnl,
-        unrealized_pnl=sum((p.unrealized_pnl(market.mark(p.exchange, p.symbol) or p.mark_price) for p in own), ZERO),
+        unrealized_pnl=sum((p.unrealized_pnl(mark_of(market, p)) for p in own), ZERO),
         positions=len(own),
     )
 
