@@ -1,4 +1,4 @@
-"""Futures through the whole loop: bot, gates, paper venue, journal in memory, replay."""
+"""Futures, funding and dust through the whole loop: bot, gates, paper venue, journal in memory, replay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.core import events as ev
 from engine.core.inputs import Funding
 from engine.core.ledger import Ledger, evolve
 from engine.core.types import MINUTE_US
-from tests.core.books import PERP
+from tests.core.books import PERP, instrument
 from tests.core.worlds import START, World, config, kinds
 
 EXITS = {"stop_loss_pct": None, "take_profit_pct": None, "trailing": None}
@@ -93,3 +93,21 @@ async def test_live_funding_stands_behind_the_last_input_however_late_it_comes(t
     assert len(paid) == 1 and world.ledger.cursor.place >= last.place
     other = Funding(ts=ts, exchange="test", symbol="ETH/USDT:USDT", rate=0.001, mark=100.0, after=paid[0].cause)
     assert other.cause != paid[0].cause  # two symbols at one boundary are two inputs
+
+
+async def test_a_fee_in_base_lets_paper_meet_dust(tmp_path: Path) -> None:
+    """Bought 1, kept 0.999, sold 0.99 of it by the stop: what no order can sell stays with the account, at its cost."""
+    rules = instrument("BTC/USDT", fee_in_base=True, lot_size=D("0.01"), min_quantity=D("0.01"))
+    costs = {"maker_bps": "10", "taker_bps": "10", "slippage_bps": "0"}
+    world = await World(tmp_path, config(costs=costs), instruments=(rules,)).open()
+    await world.candle(99, 102, 98, 101)
+    events = await world.candle(101, 102, 90, 91)
+    fills = [e for e in events if isinstance(e, ev.OrderFilled)]
+    assert [(e.quantity, e.fee_currency) for e in fills] == [(D(1), "BTC"), (D("0.99"), "USDT")]
+    kept = next(e for e in events if isinstance(e, ev.DustKept))
+    assert (kept.quantity, kept.cost, kept.reason) == (D("0.009"), D("0.909"), "STOP")
+    closed = next(e for e in events if isinstance(e, ev.PositionClosed))
+    assert closed.reason == "STOP" and not world.ledger.positions and not world.ledger.orders
+    account = world.ledger.account
+    assert account.cash == D(10_000) - 101 + D("0.99") * fills[1].price - fills[1].fee
+    assert replayed(world) == world.ledger.state_hash()
