@@ -55,6 +55,9 @@ class Matcher:
         for resting in [r for r in self.market.orders if r.is_limit and self._takes_part(r)]:
             yield from self._touched(resting)
             yield from self._stops()
+        for resting in [r for r in self.market.orders if r.is_taker and self._came_within(r)]:
+            if not resting.gone:
+                yield self._take(resting, money(self.candle.close), self.candle.ts, "fill")
         for resting in self.market.orders:
             if self._from_before(resting) and not self._looks_at_mark(resting):
                 follow(resting, self.high if resting.order.side is Side.SELL else self.low)
@@ -64,6 +67,10 @@ class Matcher:
     def _from_before(self, resting: Resting) -> bool:
         """Was it at the venue when the bar opened? Less latency than a bar makes no difference."""
         return resting.order.submitted_ts <= self.candle.open_ts and resting.active_ts < self.candle.ts
+
+    def _came_within(self, resting: Resting) -> bool:
+        """Was it sent while the bar was open, by a person or a clock? Its open is past then: it acts at the close."""
+        return self.candle.open_ts < resting.order.submitted_ts and resting.active_ts < self.candle.ts
 
     def _takes_part(self, resting: Resting) -> bool:
         """Does it act within the bar? One fill a bar: what is left waits for the next one."""

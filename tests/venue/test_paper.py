@@ -167,3 +167,19 @@ def test_a_ledger_is_only_read() -> None:
     for value in desk.inputs:
         venue.warm(value)
     assert desk.ledger.state_hash() == before and isinstance(desk.ledger, Ledger)
+
+
+def test_a_market_order_that_comes_while_a_bar_is_open_trades_at_its_close() -> None:
+    """Live, a person flattens at half a minute: the bar's open is past, and the next one's is a bar away from being known."""
+    desk = PaperDesk("bars", latency_ms=80)
+    desk.now += 30_000_000
+    order, limit = desk.send("BUY", "MARKET", 1), desk.send("BUY", "LIMIT", 1, 95)
+    desk.now += 29_950_000
+    late = desk.send("BUY", "MARKET", 1)
+    desk.now -= 59_950_000
+    desk.bar(100, 110, 90, 105)
+    (fill,) = desk.fills(order)
+    assert (fill.price, fill.executed_ts, fill.liquidity) == (105, desk.now, "TAKER")
+    assert desk.about(limit) == desk.about(late) == ["ACCEPTED"]
+    desk.bar(106, 107, 90, 100)
+    assert [desk.fills(o)[0].price for o in (limit, late)] == [95, 106]
