@@ -276,12 +276,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown_pct: Bound
     max_in_doubt: Bound
     risk_rules: tuple[RiskRule, ...]
-
-    @property
-    def limits_messages(self) -> bool:
-        """Whether there is a limit of G8."""
-        rates = (self.max_messages_per_second, self.max_messages_per_minute, self.max_messages_per_day)
-        return any(bound.edge is not None for bound in rates)
+    limits_messages: bool  # there is a limit of G8
 
     def says(self, name: str) -> bool:
         """Whether there is such a limit at all."""
@@ -294,7 +289,8 @@ def compile_limits(limits: Limits) -> Bounds:
     for name in Limits.model_fields:
         value = getattr(limits, name)
         ready[name] = _bound(value) if isinstance(value, Limit | Floor) else value
-    return Bounds(**ready)
+    rates = (limits.max_messages_per_second, limits.max_messages_per_minute, limits.max_messages_per_day)
+    return Bounds(**ready, limits_messages=any(rate != Limit() for rate in rates))
 
 
 def _bound(limit: Limit | Floor) -> Bound:

@@ -87,3 +87,5 @@ def test_a_compiled_limit_tells_its_edge() -> None:
     assert (bounds.max_leverage.edge, bounds.max_leverage.text) == (2, "2")
     assert bounds.says("max_leverage") and not bounds.says("max_spread_bps")
     assert not bounds.limits_messages and compile_limits(AccountLimits()).limits_messages
+    for name in ("max_messages_per_second", "max_messages_per_minute", "max_messages_per_day"):
+        assert compile_limits(Limits.model_validate({name: {"soft": "1"}})).limits_messages

@@ -156,7 +156,7 @@ def in_doubt_limit(view: View, intent: Intent) -> GateResult:
 
 
 def standing_doubt(view: View, bot_id: str, bound: Bound) -> GateResult:
-    count = sum(o.in_doubt and bot_id in ("", o.bot_id) for o in view.ledger.orders.values())
+    count = len([o for o in view.ledger.orders.values() if o.in_doubt and bot_id in ("", o.bot_id)])
     return counted(_DOUBT, DenyCode.ORDERS_IN_DOUBT, count, bound)
 
 

@@ -205,7 +205,7 @@ _NO_SIBLING = passes(_SELF, "0", "0")
 def self_trade_prevention(view: View, intent: Intent) -> GateResult:
     """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order at any price. What only
     leaves is warned."""
-    crossed = sum(_crosses(intent, o) for o in view.ledger.orders.values())
+    crossed = len([o for o in view.ledger.orders.values() if _crosses(intent, o)])
     if not crossed:
         return _NO_SIBLING
     word = blocks(_SELF, DenyCode.SELF_TRADE, "0", str(crossed))

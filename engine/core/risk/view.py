@@ -142,7 +142,11 @@ class Exposure:
 
     def gross(self, bot_id: str = "") -> Decimal:
         """Worst-case notional of one bot, or of all."""
-        return sum((leg.worst() for leg in self.legs.values() if bot_id in ("", leg.bot_id)), ZERO)
+        total = ZERO
+        for leg in self.legs.values():
+            if bot_id in ("", leg.bot_id):
+                total += leg.worst()
+        return total
 
     def of_symbol(self, exchange: str, symbol: str, bot_id: str = "") -> Decimal:
         """The same of one symbol; hedges and the positions of several bots add up."""
@@ -157,7 +161,7 @@ class Exposure:
 
     def count(self, bot_id: str = "") -> int:
         """Positions, and entries under way that would open one."""
-        return sum(1 for leg in self.legs.values() if bot_id in ("", leg.bot_id))
+        return len([leg for leg in self.legs.values() if bot_id in ("", leg.bot_id)])
 
 
 class View:
@@ -219,7 +223,7 @@ class View:
 
     def free(self) -> Decimal:
         """Balance that no position and no open entry has a claim on."""
-        return margin.available(self.ledger, self.market, self.account, fee_rate(self.setup))
+        return margin.available(self.ledger, self.market, self.account, self.plan("").fee_rate)
 
     # -- exposure ----------------------------------------------------------------------------------------------------
 
