@@ -357,6 +357,8 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
     if report.in_doubt:
         return [ev.OrderInDoubt(**base, reason=report.reason)] if order.is_open and not order.in_doubt else []
     if not orders.may(order, report.status):
+        if report.status is OrderStatus.ACCEPTED and report.exchange_order_id and not order.exchange_order_id:
+            return [ev.OrderAccepted(**base, exchange_order_id=report.exchange_order_id)]  # its fill was faster
         return []
     match report.status:
         case OrderStatus.ACCEPTED:
@@ -372,4 +374,4 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
             return [ev.OrderCanceled(**base, reason=report.reason)]
         case OrderStatus.EXPIRED:
             return [ev.OrderExpired(**base, reason=report.reason)]
-    raise InvariantError(f"a venue reported {report.status} of order {order.id}")
+    return []  # FILLED and the like: fills say so themselves, each with its trade id

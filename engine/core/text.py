@@ -79,14 +79,14 @@ def _visible(text: str, multiline: bool) -> str:
                 continue
             out.append(char)
             continue
+        if category == "Cc" and char not in "\t\n\r\v\f\x85":
+            continue  # as if it had never been there: a mark behind it belongs to what stands before it
         marks = 0
         if multiline and char in "\n\r\x85\u2028\u2029":
             out.append("\n")
             marks = _MARKS_MAX
         elif char in "\t\n\r\v\f\x85" or category in ("Zs", "Zl", "Zp"):
             out.append(" ")
-        elif category == "Cc":
-            continue
         elif category in BAD_CATEGORIES or char in _INVISIBLE:
             if not out or out[-1] != HIDDEN:
                 out.append(HIDDEN)

@@ -10,7 +10,7 @@ import pytest
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import parse_config
-from engine.core.inputs import FillReport
+from engine.core.inputs import FillReport, OrderReport
 from engine.core.positions import check_conservation
 from engine.core.types import Instrument, OrderStatus, TradingState, Verb
 from tests.core.worlds import BTC, ETH, RULES, World, config, kinds
@@ -336,3 +336,29 @@ async def test_fills_under_default_rules_keep_the_recorded_price(tmp_path: Path)
     await world.candle(0.3010, 0.3055, 0.3010, 0.3051)
     events = await world.candle(0.3056, 0.3059, 0.3050, 0.3051)
     assert [e.price for e in events if isinstance(e, ev.OrderFilled)] == [D("0.3056")]
+
+
+async def test_a_report_that_only_repeats_what_fills_say_changes_nothing(world: World) -> None:
+    await world.candle(99, 102, 98, 101)
+    order = next(iter(world.ledger.orders.values()))
+    for status in (OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED):
+        report = OrderReport(ts=order.submitted_ts, cause=order.cause, order_id=order.id, status=status)
+        assert decide.step(world.engine.state, report, world.engine.setup) == ()
+    assert order.status is OrderStatus.ACCEPTED and order.filled_quantity == 0
+
+
+async def test_an_acceptance_that_its_fill_overtook_still_tells_the_venues_id(world: World) -> None:
+    await world.candle(99, 102, 98, 101)
+    order = next(iter(world.ledger.orders.values()))
+    await world.candle(101, 102, 100, 100.5)
+    order.exchange_order_id = ""
+    report = OrderReport(
+        ts=order.submitted_ts,
+        cause=order.cause,
+        order_id=order.id,
+        status=OrderStatus.ACCEPTED,
+        exchange_order_id="v-1",
+    )
+    (event,) = decide.step(world.engine.state, report, world.engine.setup)
+    assert isinstance(event, ev.OrderAccepted)
+    assert (order.exchange_order_id, order.status) == ("v-1", OrderStatus.FILLED)
