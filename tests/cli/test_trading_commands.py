@@ -166,3 +166,19 @@ def test_arguments_that_somebody_put_into_the_table_are_refused(desk: Desk) -> N
 def _status(connection: Any, command_id: Any) -> str:
     found = connection.execute("select status from qs.commands where id = %s", (command_id,)).fetchone()
     return str(found["status"])
+
+
+def test_one_bot_one_order_and_one_position_of_a_running_engine(desk: Desk) -> None:
+    ledger = desk.fresh("ones", patient())
+    desk.start(ledger, "--speed", "60")
+    until(lambda: any(order["is_open"] and order["role"] == "STOP" for order in desk.status(ledger)["orders"]))
+    assert asked(desk, ledger, "bots", "stop", "eager", "--reason", "alone")["text"] == "bot eager is STOPPED"
+    until(lambda: desk.status(ledger)["bots"][0]["status"] == "STOPPED")
+    stop = next(row for row in rows(desk, "orders", ledger) if row["role"] == "STOP")
+    assert stop["id"] in asked(desk, ledger, "orders", "cancel", stop["id"])["text"]
+    until(lambda: all(row["id"] != stop["id"] or not row["is_open"] for row in desk.status(ledger)["orders"]))
+    for position in rows(desk, "positions", ledger):
+        assert "closes" in asked(desk, ledger, "positions", "close", position["id"], "--reason", "by hand")["text"]
+    until(lambda: not desk.status(ledger)["positions"])
+    assert asked(desk, ledger, "bots", "start", "eager")["text"].startswith("bot eager is ")
+    until(lambda: desk.status(ledger)["bots"][0]["status"] == "RUNNING")
