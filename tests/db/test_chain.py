@@ -201,6 +201,7 @@ class Ledgered:
             "fills",
             "orders",
             "kill_switch_events",
+            "stop_results",
             "risk_decisions",
             "audit_logs",
         )
@@ -288,6 +289,7 @@ SEQ_OF_STATE = "(select min(seq) from qs.events where type = 'TradingStateChange
             "risk_decisions",
         ),
         ("update qs.kill_switch_events set actor = 'mallory'", "kill_switch_events row"),
+        ("update qs.stop_results set results = '[]', actor = 'mallory'", "stop_results row"),
         ("update qs.orders set quantity = quantity + 1 where status = 'FILLED'", "orders row"),
         ("update qs.snapshots set state_hash = encode(sha256('x'), 'hex')", "snapshot"),
         ("insert into qs.snapshots(seq, state_hash, ledger) values(999999, repeat('a', 64), '{}')", "tail was cut"),

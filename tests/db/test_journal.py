@@ -17,6 +17,7 @@ from db.journal import MemoryJournal, MemoryStore, PgJournal
 from engine.core import events as ev
 from engine.core.ledger import Ledger, evolve
 from engine.ports import JournalConflict, JournalFenced, JournalUnavailable
+from tests.core.worlds import LEDGER_ID
 from tests.db.histories import Pair, journal_of, traded, write
 from tests.servers import AsSuperuser
 
@@ -65,7 +66,7 @@ async def test_seq_is_gapless_and_in_order(make: Maker, pairs: list[Pair]) -> No
     opening = await journal.open()
     recorded = await write(journal, opening.ledger, pairs)
     assert [r.seq for r in recorded] == list(range(1, len(pairs) + 1))
-    assert [(r.id, r.event) for r in recorded] == pairs
+    assert [(r.id, r.event) for r in recorded] == [(ev.event_id(LEDGER_ID, event, n), event) for n, event in pairs]
     assert all(after.prev_hash == before.hash for before, after in pairwise(recorded))
     assert journal.seq == len(pairs)
 
