@@ -77,15 +77,23 @@ class Runner:
 class LaggedRunner(Runner):
     """Of convention `bar`: what it says is of the bar before the last one, because a signal acts on the next bar."""
 
-    __slots__ = ("_unseen",)
+    __slots__ = ("_later", "_unseen")
 
     def __init__(self, bot: BotSetup) -> None:
         super().__init__(bot)
         self._unseen: Candle | None = None
+        self._later: list[Feature] = []  # what came after the bar that is yet to be shown
 
     def on_bar(self, candle: Candle) -> bool:
         seen, self._unseen = self._unseen, candle
-        return seen is not None and super().on_bar(seen)
+        calls = seen is not None and super().on_bar(seen)
+        for feature in self._later:
+            super().on_feature(feature)
+        self._later.clear()
+        return calls
+
+    def on_feature(self, feature: Feature) -> None:
+        self._later.append(feature)
 
 
 class Series:

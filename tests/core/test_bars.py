@@ -13,8 +13,8 @@ from engine.core import events as ev
 from engine.core.bar_exits import Bar, Held, Stop, candidates, initial_stop, tightened, trailed
 from engine.core.config import Config, Exits, Trailing
 from engine.core.context import Context
-from engine.core.inputs import PHASE_AFTER, Candle, Cause
-from engine.core.strategy import ENTER_LONG, Proposal, Strategy
+from engine.core.inputs import PHASE_AFTER, Candle, Cause, Feature
+from engine.core.strategy import ENTER_LONG, NO_PROPOSAL, Proposal, Strategy
 from engine.core.types import MINUTE_US, TradingState, Verb
 from tests.core.worlds import BTC, D, World, config, kinds
 
@@ -180,6 +180,37 @@ async def test_a_strategy_that_takes_its_word_back_has_no_order(tmp_path: Path) 
     assert kinds(await world.candle(110, 111, 109, 110))[-2:] == ["OrderSubmitted", "OrderAccepted"]
     assert kinds(await world.candle(110, 111, 109, 110)) == ["CancelRequested", "OrderCanceled"]
     assert not world.ledger.orders and not world.ledger.positions
+
+
+class Listener:
+    """Writes down in which order it is told of bars and features."""
+
+    warmup_bars = 0
+    proposal = NO_PROPOSAL
+
+    def __init__(self, heard: list[str]) -> None:
+        self.heard = heard
+
+    def on_bar(self, candle: Candle) -> int:
+        self.heard.append(f"bar {candle.close:g}")
+        return 0
+
+    def on_feature(self, feature: Feature) -> None:
+        self.heard.append(f"feature {feature.value:g}")
+
+    def explain(self) -> dict[str, Any]:
+        return {}
+
+
+async def test_a_bar_that_is_shown_late_is_shown_before_what_came_after_it(tmp_path: Path) -> None:
+    heard: list[str] = []
+    conf = bar_config(strategy={"python": "ear"})
+    world = await opened(tmp_path, conf, factories={"ear": lambda params: Listener(heard)})
+    for n in range(3):
+        await world.candle(100, 120, 90, 100 + n)
+        news = Feature(ts=world.ledger.now, exchange="", symbol="", name="bias_1h", value=float(n), valid_until=2**62)
+        await world.engine.play([news])
+    assert heard == ["bar 100", "feature 0", "bar 101", "feature 1"]
 
 
 # -- the numbers --------------------------------------------------------------------------------------------------------
