@@ -99,12 +99,11 @@ def instrument_rules(view: View, intent: Intent) -> GateResult:
 
 def _prices(rules: Instrument, intent: Intent) -> GateResult | None:
     """A price below one tick says that these rules are not this symbol's: no stop could be placed for it."""
-    tick = rules.tick_size
-    limit = intent.price if intent.order_type in _LIMITS else None
-    for price in (limit, intent.stop_price):
-        if price is not None and tick and (not price.is_finite() or price % tick):
-            return blocks(_RULES, DenyCode.INSTRUMENT_TICK, show(tick), show(price))
-    estimate = intent.price
+    tick, estimate = rules.tick_size, intent.price
+    if tick and intent.order_type is not OrderType.MARKET:
+        for price in (estimate if intent.order_type in _LIMITS else None, intent.stop_price):
+            if price is not None and (not price.is_finite() or price % tick):
+                return blocks(_RULES, DenyCode.INSTRUMENT_TICK, show(tick), show(price))
     if estimate is not None and estimate.is_finite() and estimate < tick:
         return blocks(_RULES, DenyCode.INSTRUMENT_TICK, show(tick), show(estimate))
     return None
