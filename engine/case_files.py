@@ -20,7 +20,7 @@ EXCHANGE, SYMBOL = "CASES", "CASE"
 #: When candle 0 opens; any day does.
 START_US = 20_000 * DAY_US
 SIGNALS = {"enter_long": ENTER_LONG, "exit_long": EXIT_LONG, "enter_short": ENTER_SHORT, "exit_short": EXIT_SHORT}
-PRICE_MAX = Decimal(10) ** 12
+PRICE_MAX = Decimal(10) ** 9
 #: How like a known key an unknown one must be to be a slip of the pen; others are remarks and passed over.
 _SLIP = 0.85
 
@@ -103,7 +103,7 @@ def _case(f: _Fields, place: int) -> Case:
             ZERO if change is None else _number(f"{f.path}.adjust_trade_position[{n}]", change, -PRICE_MAX, PRICE_MAX)
             for n, change in enumerate(f.list("adjust_trade_position", []))
         ),
-        stake_amount=f.number("stake_amount", Decimal("0.001"), Decimal("1e-9"), Decimal(10) ** 9),
+        stake_amount=f.number("stake_amount", Decimal("0.001"), Decimal("0.000001"), Decimal(10) ** 9),
     )
 
 

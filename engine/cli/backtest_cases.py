@@ -20,6 +20,7 @@ def run_cases(path: Path, *, as_json: bool) -> int:
     from db.memory import MemoryJournal
     from engine.case_files import CaseError, read_cases
     from engine.cases import run_case
+    from engine.core.types import InvariantError
 
     try:
         cases = read_cases(path.read_text(encoding="utf-8"))
@@ -29,7 +30,12 @@ def run_cases(path: Path, *, as_json: bool) -> int:
         fail(f"{path}: not UTF-8 text", Exit.USAGE)
     except CaseError as error:
         fail(f"{path}: {error}", Exit.USAGE)
-    results = [(case, run_case(case, MemoryJournal())) for case in cases]
+    results = []
+    for case in cases:
+        try:
+            results.append((case, run_case(case, MemoryJournal())))
+        except (InvariantError, ArithmeticError) as error:
+            fail(f"{path}: case {case.id}: {error}")
     if as_json:
         print(json.dumps([{"id": case.id, "trades": msgspec.to_builtins(trades)} for case, trades in results]))
     else:

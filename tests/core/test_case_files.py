@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from db.memory import MemoryJournal
 from engine.case_files import CaseError, read_cases
 from engine.cases import run_case
+from engine.cli.backtest_cases import run_cases
 from engine.cli.exits import Exit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ HOSTILE = [
     (case(custom_entry_price=0), "$[0].custom_entry_price: must not be 0"),
     (case(adjust_trade_position=[None, "1"]), "$[0].adjust_trade_position[1]: must be a number, not text"),
     (case(adjust_trade_position=5), "$[0].adjust_trade_position: must be a list, not a number"),
-    (case(stake_amount=0), "$[0].stake_amount: must be a number from 1E-9"),
+    (case(stake_amount=0), "$[0].stake_amount: must be a number from 0.000001"),
     (case(stop_los=1), "$[0].stop_los: did you mean 'stop_loss'?"),
     (case(custom_entry_prise=1), "$[0].custom_entry_prise: did you mean 'custom_entry_price'?"),
 ]
@@ -143,6 +144,15 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         assert says in err and len(err.splitlines()) == 1 and "Traceback" not in err
     code, out, err = run(bad, "--replay", "x.csv")
     assert code == Exit.USAGE and "leave --replay" in err
+
+
+def test_a_case_that_the_engine_gives_up_on_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cases.json"
+    file.write_text(case(id="odd"), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr("engine.cases.config_of", lambda case: 1 // 0)
+        run_cases(file, as_json=True)
+    assert left.value.code == Exit.REFUSED and "case odd: " in capsys.readouterr().err
 
 
 def test_the_table_of_no_cases_is_a_header_and_a_sum(tmp_path: Path) -> None:
