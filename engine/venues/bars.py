@@ -24,6 +24,11 @@ class CurrentBars:
         self._bars[(candle.exchange, candle.symbol)] = (candle, Bar.of(candle))
         self.due.extend(resting)
 
+    def again(self, candle: Candle, resting: list[str]) -> None:
+        """A bar from before a restart, the last one perhaps: whether it had tried everything is not known. Twice does no harm."""
+        self._bars[(candle.exchange, candle.symbol)] = (candle, Bar.of(candle))
+        self.due = deque([*(i for i in self.due if i not in resting), *resting])
+
     def trade(self, exchange: str, symbol: str, price: Decimal | None) -> tuple[Candle, Decimal] | None:
         """The bar and the price that an order at `price` (None: at the market) trades at in it; None when it rests."""
         current = self._bars.get((exchange, symbol))

@@ -183,11 +183,20 @@ class PaperVenue:
 
     def warm(self, value: Candle | MarketInput) -> None:
         """An input from before the restart: what the ledger does not tell (queues, triggers, extremes) is learnt again."""
-        if self._ledger is None or self._current is not None:
+        if self._current is not None:
+            if isinstance(value, Candle):
+                self._current.again(value, self._resting(value))
+            return
+        if self._ledger is None:
             return
         if self._past is None:
             self._past = Past(Floor(self.instruments, self.costs, None, self._ledger.seed), self._ledger)
         self._past.see(value)
+
+    def _resting(self, candle: Candle) -> list[str]:
+        """Ids of the orders that rest on the symbol of a bar, in the order of their sending."""
+        market = self._floor.markets.get((candle.exchange, candle.symbol))
+        return [r.order.id for r in market.orders] if market else []
 
     def _end_of_past(self, past: Past) -> None:
         past.hand_over(self._floor)
@@ -212,8 +221,7 @@ class PaperVenue:
         if self._past is not None:
             self._end_of_past(self._past)
         if self._current is not None:
-            market = self._floor.markets.get((candle.exchange, candle.symbol))
-            self._current.begin(candle, [r.order.id for r in market.orders] if market else [])
+            self._current.begin(candle, self._resting(candle))
             return ()
         work = self._floor.on_candle(candle)
         if work is None:
