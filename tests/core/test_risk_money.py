@@ -281,7 +281,7 @@ def test_g13_losses_of_a_bot_realised_and_open(gate: str, loss: str, told: str) 
     name, code = LOSSES[gate]
     scene = Scene(own={name: {"soft": "3", "hard": "5"}})
     scene.position("1", "300")  # at 100 now: 200 down
-    scene.position("1", "300", bot="sibling")
+    scene.position("1", "150", bot="sibling")
     scene.book.realized_pnl = 200 - D(loss)
     want = told if told == "ALLOWED" else f"{told} {code}"
     assert scene.told(gate) == want
@@ -303,3 +303,13 @@ def test_g13_baselines_are_the_ledgers() -> None:
     scene.book.day_start_pnl = D(501)
     assert scene.told("DAILY_LOSS_LOCK") == "BLOCKED LOSS_DAILY"
     assert scene.told("MAX_DRAWDOWN", scene.intent(bot_id="nobody")) == "ALLOWED"
+
+
+def test_g13_the_baselines_of_a_portfolio_are_those_of_its_bots() -> None:
+    scene = Scene()
+    scene.position("1", "300")
+    scene.book.realized_pnl = D(7)
+    view = scene.view()
+    assert view.bots_pnl() == {scene.probe.id: D(-193), scene.sibling.id: D(0)}
+    view.account = type(scene.account)("other", "EUR", D(1), D(1), D(1), D(1), D(1))
+    assert view.bots_pnl() == {}

@@ -149,12 +149,11 @@ class Play:
 
     def check_count(self) -> None:
         """As many positions as there may be, counted without the gates' own sums."""
-        ledger = self.scene.ledger
-        sides = {True: lambda each: each.position_side, False: lambda each: ""}
-        hedges = self.scene.probe.margin.position_mode == "HEDGE"
-        entries = {(o.bot_id, o.symbol, sides[hedges](o)) for o in ledger.orders.values() if not o.reduce_only}
-        held = {(p.bot_id, p.symbol, p.side if hedges else "") for p in ledger.positions.values()}
-        assert len(entries | held) <= COUNT
+        ledger, probe = self.scene.ledger, self.scene.probe
+        hedger = probe.id if probe.margin.position_mode == "HEDGE" else ""  # the sibling nets
+        entries = [(o.bot_id, o.symbol, o.position_side) for o in ledger.orders.values() if not o.reduce_only]
+        held = [(p.bot_id, p.symbol, p.side) for p in ledger.positions.values()]
+        assert len({(bot, symbol, side if bot == hedger else "") for bot, symbol, side in entries + held}) <= COUNT
 
     def check_held(self) -> None:
         """What is held, position by position, is within the limit: prices have not moved."""

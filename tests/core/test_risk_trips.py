@@ -9,6 +9,7 @@ import pytest
 
 from engine.core import risk
 from engine.core.risk import GATES
+from engine.core.risk.words import show
 from engine.core.types import BotStatus, TradingState, Verdict
 from tests.core.riskworld import NOW, Scene
 
@@ -344,3 +345,17 @@ def test_a_view_answers_for_the_intent_that_it_is_asked_of() -> None:
     view = scene.view()
     first = [risk.verdict_of(risk.evaluate(view, scene.intent(q))) for q in ("1", "3", "2")]
     assert first == ["ALLOWED", "BLOCKED", "ALLOWED"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("100", "100"),
+        ("123456.12340", "123456.12340"),
+        ("1234567.12340", "1234567.1234"),
+        ("1E+3", "1000"),
+        ("1E-20", "0"),
+    ],
+)
+def test_numbers_are_shown_short_and_without_exponent(number: str, text: str) -> None:
+    assert show(D(number)) == text

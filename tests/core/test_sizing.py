@@ -261,3 +261,21 @@ def test_a_size_passes_the_gates_that_it_looked_at(
     )
     words = {word.gate: word for word in risk.evaluate(scene.view(), intent)}
     assert all(words[gate].verdict is not Verdict.BLOCKED for gate in ROOM), [words[gate] for gate in ROOM]
+
+
+@pytest.mark.parametrize(
+    ("limits", "rules"),
+    [
+        ({"max_order_value": {"hard": "300"}}, {}),
+        ({"max_order_quantity": {"hard": "3"}}, {}),
+        ({}, {"max_quantity": D(3)}),
+    ],
+)
+def test_what_just_fits_is_not_limited(limits: dict[str, Any], rules: dict[str, Any]) -> None:
+    scene = Scene(limits, sizing={"kind": "fixed_quantity", "value": "3"})
+    assert size("", "", scene=scene, instrument=changed(BTC, **rules)) == Size(D(3), "fixed_quantity 3")
+
+
+def test_nothing_is_no_order_whatever_the_venue_takes() -> None:
+    found = size("fixed_quantity", "0.01", instrument=changed(BTC, lot_size=D(1), min_notional=D(0)))
+    assert found.code is DenyCode.SIZE_BELOW_MINIMUM

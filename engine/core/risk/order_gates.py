@@ -35,8 +35,9 @@ _SELF = "SELF_TRADE_PREVENTION"
 
 _ACTIVE = passes(_STATE, "ACTIVE", "ACTIVE")
 _LEAVES = {state: passes(_STATE, "reduce-only", state) for state in TradingState}
-_ACCOUNT_IS = {s: blocks(_STATE, DenyCode(f"TRADING_STATE_{s}"), "ACTIVE", s) for s in TradingState if s != "ACTIVE"}
-_BOT_IS = {s: blocks(_STATE, DenyCode(f"BOT_{s}"), "ACTIVE", f"bot {s}") for s in TradingState if s != "ACTIVE"}
+_STOPPED = (TradingState.PAUSED, TradingState.REDUCING, TradingState.HALTED)
+_ACCOUNT_IS = {s: blocks(_STATE, DenyCode(f"TRADING_STATE_{s}"), "ACTIVE", s) for s in _STOPPED}
+_BOT_IS = {s: blocks(_STATE, DenyCode(f"BOT_{s}"), "ACTIVE", f"bot {s}") for s in _STOPPED}
 _BOT_ENDED = {
     BotStatus.STOPPED: blocks(_STATE, DenyCode.BOT_STOPPED, "ACTIVE", "bot STOPPED"),
     BotStatus.ERROR: blocks(_STATE, DenyCode.BOT_ERROR, "ACTIVE", "bot ERROR"),

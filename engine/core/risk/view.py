@@ -93,6 +93,7 @@ class Plan(msgspec.Struct, kw_only=True):
 class Facts(msgspec.Struct):
     """What several gates ask of one intent; None is unknown. `value` is its notional."""
 
+    intent: Intent
     plan: Plan
     series: Series | None
     book: BotBook | None
@@ -167,7 +168,7 @@ class Exposure:
 class View:
     """Ledger, market and limits at `now` (us UTC), for one portfolio: its `account`, its positions, its orders."""
 
-    __slots__ = ("_equity", "_exposure", "_facts", "_intent", "account", "ledger", "market", "now", "setup")
+    __slots__ = ("_equity", "_exposure", "_facts", "account", "ledger", "market", "now", "setup")
 
     def __init__(self, ledger: Ledger, market: Market, setup: Setup, now: int, account: Account) -> None:
         self.ledger = ledger
@@ -177,7 +178,6 @@ class View:
         self.account = account
         self._equity: Decimal | None = None
         self._exposure: Exposure | None = None
-        self._intent: Intent | None = None
         self._facts: Facts | None = None
 
     @property
@@ -217,9 +217,9 @@ class View:
         return pnl
 
     def bots_pnl(self) -> dict[str, Decimal]:
-        """`bot_pnl` of each bot of the portfolio that has traded: the baselines that DayStarted and EquitySampled record."""
-        books, own = self.ledger.bots, self.account.portfolio_id
-        return {b.id: self.bot_pnl(b.id) for b in self.setup.bots if b.portfolio_id == own and b.id in books}
+        """`bot_pnl` of each bot of the portfolio: the baselines that DayStarted and EquitySampled record."""
+        own = self.account.portfolio_id
+        return {bot.id: self.bot_pnl(bot.id) for bot in self.setup.bots if bot.portfolio_id == own}
 
     def free(self) -> Decimal:
         """Balance that no position and no open entry has a claim on."""
@@ -265,9 +265,10 @@ class View:
 
     def facts(self, intent: Intent) -> Facts:
         """What the gates ask of an intent; kept until they ask of another one."""
-        if self._intent is not intent or self._facts is None:
-            self._intent, self._facts = intent, self._look(intent)
-        return self._facts
+        facts = self._facts
+        if facts is None or facts.intent is not intent:
+            facts = self._facts = self._look(intent)
+        return facts
 
     def _look(self, intent: Intent) -> Facts:
         series = self.market.series.get((intent.exchange, intent.symbol))
@@ -277,6 +278,7 @@ class View:
             price = None
         quantity = usable(intent.quantity)
         return Facts(
+            intent,
             plan,
             series,
             self.ledger.bots.get(intent.bot_id),
