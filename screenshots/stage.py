@@ -20,7 +20,8 @@ from engine.app import GENESIS, new_ledger_id
 from engine.client import ConfigLine, EquityPoint, Outcome, Snapshot
 from engine.core import decide
 from engine.core import events as ev
-from engine.core.config import Config, diff
+from engine.core.config import Config
+from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.events import Recorded
 from engine.core.inputs import Candle
