@@ -89,3 +89,9 @@ def test_a_compiled_limit_tells_its_edge() -> None:
     assert not bounds.limits_messages and compile_limits(AccountLimits()).limits_messages
     for name in ("max_messages_per_second", "max_messages_per_minute", "max_messages_per_day"):
         assert compile_limits(Limits.model_validate({name: {"soft": "1"}})).limits_messages
+
+
+def test_a_number_that_no_column_holds_is_refused() -> None:
+    assert "at most 18 digits" in refused({"max_order_value": {"hard": str(10**18)}})
+    assert "at most 18 digits" in refused({"max_order_value": {"hard": "1.0000000000000000001"}})
+    Limits(max_order_value=Limit(hard=D(10**18 - 1)))

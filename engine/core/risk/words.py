@@ -159,9 +159,9 @@ _SEVERITY = {_ALLOWED: 0, _WARNED: 1, _BLOCKED: 2}
 
 
 def show(value: Decimal) -> str:
-    """A number for the board: no exponent, at most eight decimals."""
+    """A number for the board: without exponent, and short: as it is up to 18 characters, else with at most eight decimals."""
     text = str(value)
-    if len(text) <= 12 and "E" not in text:
+    if len(text) <= 18 and "E" not in text:
         return text
     text = f"{value:.8f}"
     return text.rstrip("0").rstrip(".")
