@@ -41,8 +41,7 @@ NOTES = """
   a netted position of 4 with a sale of 9 under way counts as 5, not as 13. The two sides of a hedge and the positions of several
   bots add up.
 - **SELF_TRADE_PREVENTION** compares limit prices with the resting limits of other bots on the same exchange and symbol; a stop
-  counts at its trigger, a market order crosses any opposite resting limit, and so a bot cannot enter at market while a sibling's
-  take-profit rests on the same symbol.
+  counts at its trigger, a market order at what it is expected to cost; an order without a price crosses whatever rests there.
 - **DATA_REASONABILITY** measures the last close against the close before, and what was heard since against the last close, in
   average true ranges of 14 bars as they were before the jump.
 - **MAX_DRAWDOWN** of a bot is its fall from its best profit, in percent of what the portfolio would be worth with that profit alone.

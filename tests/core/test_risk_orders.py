@@ -312,7 +312,9 @@ LIMIT, STOP = OrderType.LIMIT, OrderType.STOP_MARKET
 @pytest.mark.parametrize(
     ("resting", "mine", "crosses"),
     [
-        (ASK, {"price": D(103)}, True),  # a market order would take it at any price
+        (ASK, {"price": D("103.99")}, False),  # a market order that is expected to trade before it gets there
+        (ASK, {"price": D(104)}, True),
+        (ASK, {"price": None}, True),  # at any price
         (ASK, {"price": D("103.99"), "order_type": LIMIT}, False),
         (ASK, {"price": D(104), "order_type": LIMIT}, True),
         (ASK, {"price": D(110), "stop_price": D("103.99"), "order_type": STOP}, False),

@@ -203,8 +203,8 @@ _NO_SIBLING = passes(_SELF, "0", "0")
 
 
 def self_trade_prevention(view: View, intent: Intent) -> GateResult:
-    """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order at any price. What only
-    leaves is warned."""
+    """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order by what it is expected to
+    cost; without a price, at any. What only leaves is warned."""
     crossed = len([o for o in view.ledger.orders.values() if _crosses(intent, o)])
     if not crossed:
         return _NO_SIBLING
@@ -221,7 +221,8 @@ def _crosses(intent: Intent, other: Order) -> bool:
         or other.price is None  # nothing of it is in the book
     ):
         return False
-    mine = intent.stop_price if intent.order_type not in _LIMITS else intent.price
-    if intent.order_type is OrderType.MARKET or mine is None:
+    of_price = intent.order_type in _LIMITS or intent.order_type is OrderType.MARKET
+    mine = intent.price if of_price else intent.stop_price
+    if mine is None:
         return True
     return mine >= other.price if intent.side is Side.BUY else mine <= other.price
