@@ -226,18 +226,20 @@ def _after_bot(ctx: Context, e: ev.BotStatusChanged) -> Events:
 
 
 def _after_day(ctx: Context, e: ev.DayStarted) -> Events:
-    """The daily loss lock ends with its day, of the account and of the portfolio's bots."""
+    """The daily loss lock ends with its day, of the account and of the portfolio's bots; then what the new day's first
+    equity says is looked at."""
     ledger = ctx.ledger
     locked = [("", ledger.state, ledger.state_actor)] if e.portfolio_id == ledger.account.portfolio_id else []
     for bot in ctx.setup.bots:
         if bot.portfolio_id == e.portfolio_id:
             book = ledger.bots[bot.id]
             locked.append((bot.id, book.state, book.state_actor))
-    return [
+    freed: Events = [
         state_changed(ctx, TradingState.ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day", bot_id=scope)
         for scope, state, actor in locked
         if state is TradingState.REDUCING and actor == DAILY_LOSS_ACTOR
     ]
+    return freed + tripped(ctx, risk.trips(ctx.view(ledger.accounts[e.portfolio_id])))
 
 
 def _after_config(ctx: Context, e: ev.ConfigActivated) -> Events:

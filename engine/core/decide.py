@@ -288,7 +288,8 @@ def _on_tick(ctx: Context) -> Events:
                     bots=view.bots_pnl(),
                 )
             )
-        out += tripped(ctx, risk.trips(view))
+        else:
+            out += tripped(ctx, risk.trips(view))
         if sample:
             out.append(_sample(ctx, view, account, equity))
     if sample:

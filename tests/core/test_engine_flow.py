@@ -362,3 +362,21 @@ async def test_an_acceptance_that_its_fill_overtook_still_tells_the_venues_id(wo
     (event,) = decide.step(world.engine.state, report, world.engine.setup)
     assert isinstance(event, ev.OrderAccepted)
     assert (order.exchange_order_id, order.status) == ("v-1", OrderStatus.FILLED)
+
+
+async def test_a_new_day_is_not_judged_by_the_start_of_the_old_one(tmp_path: Path) -> None:
+    """A loss of 4 % on one day and none on the next: the first tick of the next day must not lock it."""
+    limits = {"daily_loss_pct": {"hard": "3"}, "max_drawdown_pct": {}}
+    bot = {
+        "sizing": {"kind": "fixed_quantity", "value": "50"},
+        "exits": {"stop_loss_pct": None, "take_profit_pct": None},
+    }
+    conf = config(account={"limits": limits}, bot=bot | {"limits": {}})
+    world = await entered(await World(tmp_path, conf).open())
+    world.bar = 1_438
+    await world.candle(99, 99, 92, 92.5)  # the last bar of the day: the lock
+    assert world.ledger.state is TradingState.REDUCING
+    await world.candle(92.5, 92.6, 92.4, 92.5)
+    assert world.ledger.state is TradingState.ACTIVE
+    await world.candle(92.5, 92.6, 92.4, 92.5)
+    assert world.ledger.state is TradingState.ACTIVE
