@@ -147,16 +147,18 @@ declare
   found_sums jsonb;
 begin
   select string_agg(
-           format($f$%1$L, count(%2$I) || ':' || coalesce(sum(('x' || left(md5(%3$s), 15))::bit(60)::bigint), 0)$f$,
+           -- An object for each: a function takes a hundred arguments at most, and tables have more than fifty columns.
+           format($f$jsonb_build_object(%1$L, count(%2$I) || ':'
+                    || coalesce(sum(('x' || left(md5(%3$s), 15))::bit(60)::bigint), 0))$f$,
                   attname, attname,
                   format(case atttypid when 'timestamptz'::regtype then '(extract(epoch from %I) * 1000000)::bigint::text'
                                        when 'bytea'::regtype then 'encode(%I, ''hex'')'
                                        else case when typelem <> 0 and typlen = -1 then 'to_jsonb(%I)::text'
                                                  else '%I::text' end
-                         end, attname)), ', ' order by attnum)
+                         end, attname)), ' || ' order by attnum)
     into parts from pg_attribute join pg_type t on t.oid = atttypid
    where attrelid = format('qs.%I', p_table)::regclass and attnum > 0 and not attisdropped;
-  execute format('select jsonb_build_object(''rows'', count(*)) || jsonb_build_object(%s) from %I where %s',
+  execute format('select jsonb_build_object(''rows'', count(*)) || %s from %I where %s',
                  parts, p_table, p_where) into found_sums;
   return found_sums;
 end $$;
