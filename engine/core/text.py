@@ -62,7 +62,8 @@ def safe_text(text: str, limit: int = 64, *, multiline: bool = False) -> str:
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
     kept = _SEQUENCE.sub("", text[: limit * _INPUT_FACTOR])
-    normal = unicodedata.normalize("NFC", _visible(kept, multiline))
+    # Taken apart first: marks are counted wherever they come from, in the letter or behind it.
+    normal = unicodedata.normalize("NFC", _visible(unicodedata.normalize("NFD", kept), multiline))
     return normal if len(normal) <= limit else normal[: limit - 1] + ELLIPSIS
 
 

@@ -242,26 +242,39 @@ async def test_readers_see_their_own_rows_through_the_views(filled: str, engine:
 @pytest.mark.parametrize(
     "index,sql",
     [
-        ("positions_symbol", "quantsail_v7.trades where symbol = 'BTC/USDT' order by opened_at desc limit 5"),
-        ("orders_symbol", "quantsail_v7.orders where symbol = 'BTC/USDT' order by created_at desc limit 5"),
+        (
+            "positions_symbol|positions_opened",
+            "quantsail_v7.trades where symbol = 'BTC/USDT' order by opened_at desc limit 5",
+        ),
+        (
+            "orders_symbol|orders_created",
+            "quantsail_v7.orders where symbol = 'BTC/USDT' order by created_at desc limit 5",
+        ),
         ("orders_position", "quantsail_v7.orders where trade_id = '00000000-0000-0000-0000-000000000001'"),
         ("ts_idx", "quantsail_v7.equity_snapshots order by ts desc limit 5"),
         ("symbol_ts", "paper_api.market_ticks where symbol = 'BTC/USDT' order by event_at desc limit 5"),
-        ("fills_symbol", "paper_api.fills where symbol = 'BTC/USDT' order by filled_at desc limit 5"),
+        ("fills_symbol|fills_executed", "paper_api.fills where symbol = 'BTC/USDT' order by filled_at desc limit 5"),
         ("orders_created_utc", "wallet_following.orders order by created_at desc limit 5"),
         ("positions_opened_utc", "wallet_following.positions order by opened_at desc limit 5"),
-        ("orders_symbol", "trading_platform.orders where symbol = 'BTC/USDT' order by created_at desc limit 5"),
+        (
+            "orders_symbol|orders_created",
+            "trading_platform.orders where symbol = 'BTC/USDT' order by created_at desc limit 5",
+        ),
         ("orders_created", "apextrade.trades where symbol = 'BTC/USDT' order by created_at desc limit 5"),
         ("pkey", "apextrade.ohlcv where symbol = 'BTC/USDT' and timeframe = '1m' order by time desc limit 5"),
     ],
 )
 async def test_the_newest_rows_are_found_by_an_index(filled: str, index: str, sql: str) -> None:
-    """With row security in force. The tables are small, so the planner is told that reading all of them is no option."""
+    """With row security in force. The tables are small, so the planner is told that reading all of them is no option.
+
+    With few symbols the index by time alone serves as well as the one by symbol and time: it depends on when the tables were
+    last analysed which of two the planner takes.
+    """
     conn = await connect(filled, "qs_view", user=OPERATOR)
     try:
         await conn.execute("set enable_seqscan = off; set enable_sort = off; set enable_bitmapscan = off")
         plan = "\n".join(row[0] for row in await conn.fetch(f"explain select * from {sql}"))
     finally:
         await conn.close()
-    assert index in plan, plan
+    assert any(name in plan for name in index.split("|")), plan
     assert "Sort" not in plan, plan
