@@ -27,7 +27,7 @@ from engine.core.canonical import decimal_text
 from engine.core.config import ConfigError, default_config, parse_config
 from engine.core.config_diff import diff
 from engine.core.context import State
-from engine.core.inputs import PHASE_AFTER, Candle, Cause, Quote
+from engine.core.inputs import GENESIS, Candle, Quote
 from engine.core.ledger import Ledger
 from engine.core.market import TAIL_BARS, Market
 from engine.core.risk import View
@@ -48,7 +48,6 @@ log = structlog.get_logger(__name__)
 
 #: Data seconds a second while catching up: as fast as it goes, yet one moment at a time, so that it ends where it should.
 FAST_FORWARD = 1e9
-GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
 
 
 class Session:

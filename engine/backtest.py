@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
-from engine.core.inputs import PHASE_AFTER, Candle, Cause, Command, MarketInput, Tick
+from engine.core.inputs import GENESIS, PHASE_AFTER, Candle, Cause, Command, MarketInput, Tick
 from engine.core.market import TAIL_BARS, Market
 from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
@@ -24,9 +24,6 @@ from engine.ports import Journal
 from engine.runtime import Engine
 from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
-
-GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
-
 
 T = TypeVar("T")
 

@@ -20,7 +20,18 @@ from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.config_diff import diff as config_diff
 from engine.core.context import Context, State
-from engine.core.inputs import MARKET_INPUTS, PHASE_AFTER, Candle, Cause, Command, Funding, Input, MarketInput, Tick
+from engine.core.inputs import (
+    GENESIS,
+    MARKET_INPUTS,
+    PHASE_AFTER,
+    Candle,
+    Cause,
+    Command,
+    Funding,
+    Input,
+    MarketInput,
+    Tick,
+)
 from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import TradingState, Verb
@@ -109,7 +120,7 @@ class Engine:
         self._unacted: list[ev.Event] = []
         self._asked: deque[Asked] = deque()
         self.wake = asyncio.Event()
-        self._last: Taken | Cause = state.ledger.cursor or Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
+        self._last: Taken | Cause = state.ledger.cursor or GENESIS
         self.down_since: float | None = None
         self.stopping = False
         self._decided: tuple[int, int, str, str, int] | None = None

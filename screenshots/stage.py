@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from db.memory import MemoryJournal
-from engine.app import GENESIS, new_ledger_id
+from engine.app import new_ledger_id
 from engine.client import ConfigLine, EquityPoint, Outcome, Snapshot
 from engine.core import decide
 from engine.core import events as ev
@@ -24,7 +24,7 @@ from engine.core.config import Config
 from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.events import Recorded
-from engine.core.inputs import Candle
+from engine.core.inputs import GENESIS, Candle
 from engine.core.market import TAIL_BARS, Market
 from engine.core.setup import Setup
 from engine.core.types import MINUTE_US, Mode, Verb

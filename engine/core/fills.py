@@ -10,6 +10,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core import margin
 from engine.core.context import Context
+from engine.core.entries import alert
 from engine.core.inputs import FillReport, Funding, LiquidationReport
 from engine.core.orders import Order
 from engine.core.positions import Position, adopted, booked, is_dust, side_of
@@ -37,11 +38,13 @@ def on_fill(ctx: Context, fill: FillReport) -> Events:
     """An execution of an order of ours; an alert when it is of none, nothing when its trade has been counted."""
     order = ctx.ledger.order(fill.order_id)
     if order is None:
-        return [_alert(ctx, "ORDER_UNKNOWN", f"fill {fill.trade_id} of an order that this ledger does not know")]
+        return [alert(ctx, "ORDER_UNKNOWN", f"fill {fill.trade_id} of an order that this ledger does not know")]
     if fill.trade_id in order.trade_ids:
         return []
     if not _readable(fill):
-        return [_alert(ctx, "FILL_UNREADABLE", f"fill {fill.trade_id} has no usable amounts", order)]
+        return [
+            alert(ctx, "FILL_UNREADABLE", f"fill {fill.trade_id} has no usable amounts", order.symbol, order.bot_id)
+        ]
     return _filled(ctx, order, fill)
 
 
@@ -50,7 +53,7 @@ def on_liquidation(ctx: Context, report: LiquidationReport) -> Events:
     position = ctx.ledger.position(report.position_id)
     if position is None:
         text = f"liquidation {report.trade_id} of a position that this ledger does not know"
-        return [_alert(ctx, "POSITION_UNKNOWN", text)]
+        return [alert(ctx, "POSITION_UNKNOWN", text)]
     # The id derives from what was liquidated, not from when we heard of it: told twice, it is the same order.
     order_id = uuid7(position.opened_ts, ctx.ledger.ledger_id, LIQUIDATION, position.id, report.trade_id)
     if ctx.ledger.order(order_id) is not None:
@@ -85,7 +88,15 @@ def on_liquidation(ctx: Context, report: LiquidationReport) -> Events:
         liquidity="TAKER",
     )
     if not _readable(fill):
-        return [_alert(ctx, "FILL_UNREADABLE", f"liquidation {report.trade_id} has no usable amounts", order)]
+        return [
+            alert(
+                ctx,
+                "FILL_UNREADABLE",
+                f"liquidation {report.trade_id} has no usable amounts",
+                order.symbol,
+                order.bot_id,
+            )
+        ]
     liquidated = ev.PositionLiquidated(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -98,7 +109,12 @@ def on_liquidation(ctx: Context, report: LiquidationReport) -> Events:
         price=report.price,
     )
     text = f"{position.side} {report.quantity} {position.symbol} was liquidated at {report.price}"
-    return [liquidated, adoption, *_filled(ctx, order, fill), _alert(ctx, "POSITION_LIQUIDATED", text, order)]
+    return [
+        liquidated,
+        adoption,
+        *_filled(ctx, order, fill),
+        alert(ctx, "POSITION_LIQUIDATED", text, order.symbol, order.bot_id),
+    ]
 
 
 def on_funding(ctx: Context, funding: Funding) -> Events:
@@ -115,7 +131,7 @@ def on_funding(ctx: Context, funding: Funding) -> Events:
         return []
     if not (isfinite(funding.rate) and isfinite(funding.mark) and funding.mark > 0):
         text = f"funding of {funding.symbol} has no usable rate and mark: nothing was booked"
-        return [_alert(ctx, "FUNDING_UNREADABLE", text)]
+        return [alert(ctx, "FUNDING_UNREADABLE", text)]
     rate, mark = money(funding.rate), money(funding.mark)
     out: Events = []
     for position in held:
@@ -259,7 +275,7 @@ def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     ]
     if order.reduce_only:
         text = f"{order.role} of {order.symbol} went {start.quantity} beyond the position, which is {order.side} now"
-        out.append(_alert(ctx, "POSITION_FLIPPED", text, order))
+        out.append(alert(ctx, "POSITION_FLIPPED", text, order.symbol, order.bot_id))
     return out
 
 
@@ -322,14 +338,3 @@ def _fresh_id(ctx: Context, order: Order, fill: FillReport) -> str:
     """The id of the position that a fill opens: the order's own, unless that names one which ended on the other side."""
     late = order.reduce_only or order.position_id in ctx.ledger.closed_positions
     return ctx.id("position", order.id, fill.trade_id) if late else order.position_id
-
-
-def _alert(ctx: Context, code: str, text: str, order: Order | None = None) -> ev.AlertTriggered:
-    return ev.AlertTriggered(
-        ts=ctx.ts,
-        cause=ctx.cause,
-        code=code,
-        text=text,
-        symbol=order.symbol if order else "",
-        bot_id=order.bot_id if order else "",
-    )

@@ -41,6 +41,10 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
         return Cause(self.ts, self.late, self.source, self.symbol, phase, kind, ordinal)
 
 
+#: The cause of a ledger's first events, before every input.
+GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
+
+
 class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A closed bar. `ts` is its CLOSE time, the moment it is known; prices are floats as recorded (`types.money` for money)."""
 

@@ -131,7 +131,7 @@ class Ledger(msgspec.Struct):
 
     def open_orders(self) -> list[Order]:
         """Open orders in the order of their sending: a restored ledger has other dictionary orders than a grown one."""
-        return sorted(self.orders.values(), key=lambda o: o.number)
+        return sorted(self.orders.values(), key=_by_number)
 
     def open_positions(self) -> list[Position]:
         """Open positions, oldest first."""
@@ -185,15 +185,19 @@ def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
     ledger.ledger_id = e.ledger_id
     ledger.mode, ledger.feed, ledger.seed = e.mode, e.feed, e.seed
     ledger.base_currency = e.base_currency
-    portfolio_id = entity_id(e.ledger_id, "portfolio", "1")
+    _open_account(ledger, entity_id(e.ledger_id, "portfolio", "1"), "main", e.base_currency, e.initial_balance)
+
+
+def _open_account(ledger: Ledger, portfolio_id: str, name: str, currency: str, balance: Decimal) -> None:
     ledger.accounts[portfolio_id] = Account(
         portfolio_id=portfolio_id,
-        currency=e.base_currency,
-        initial_balance=e.initial_balance,
-        cash=e.initial_balance,
-        peak_equity=e.initial_balance,
-        day_start_equity=e.initial_balance,
-        equity=e.initial_balance,
+        name=name,
+        currency=currency,
+        initial_balance=balance,
+        cash=balance,
+        peak_equity=balance,
+        day_start_equity=balance,
+        equity=balance,
     )
 
 
@@ -218,16 +222,7 @@ def _config_activated(ledger: Ledger, e: ev.ConfigActivated) -> None:
 def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
     if e.portfolio_id in ledger.accounts:
         raise InvariantError(f"portfolio {e.name} is opened twice")
-    ledger.accounts[e.portfolio_id] = Account(
-        portfolio_id=e.portfolio_id,
-        name=e.name,
-        currency=e.currency,
-        initial_balance=e.initial_balance,
-        cash=e.initial_balance,
-        peak_equity=e.initial_balance,
-        day_start_equity=e.initial_balance,
-        equity=e.initial_balance,
-    )
+    _open_account(ledger, e.portfolio_id, e.name, e.currency, e.initial_balance)
 
 
 def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
