@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
-from engine.core.inputs import GENESIS, PHASE_AFTER, Candle, Cause, Command, MarketInput, Tick
+from engine.core.inputs import GENESIS, Candle, Command, MarketInput, Tick
 from engine.core.market import TAIL_BARS, Market
 from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
@@ -106,10 +106,8 @@ class Backtest:
 
     def flatten(self, reason: str) -> None:
         """Cancel every order, close every position, as the verb does, and commit."""
-        place = self.engine.place
-        phase = max(place.phase, PHASE_AFTER)
-        cause = Cause(place.ts, place.late, place.source, place.symbol, phase, "command", self.ledger.commands + 1)
-        ts = max(self.ledger.now, place.ts)
+        cause = self.engine.place.commanded(self.ledger.commands + 1)
+        ts = max(self.ledger.now, cause.ts)
         drive(self.engine.obey(Command(ts=ts, cause=cause, verb=Verb.FLATTEN, actor="backtest", reason=reason)))
         self.finish()
 

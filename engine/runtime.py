@@ -23,7 +23,6 @@ from engine.core.context import Context, State
 from engine.core.inputs import (
     GENESIS,
     MARKET_INPUTS,
-    PHASE_AFTER,
     Candle,
     Cause,
     Command,
@@ -406,11 +405,8 @@ class Engine:
 
     def _stamp(self, asked: Asked) -> Command:
         """A command stands right behind the last input, so that a resumed run knows which inputs came before it."""
-        p = self.place
-        cause = Cause(
-            p.ts, p.late, p.source, p.symbol, max(p.phase, PHASE_AFTER), "command", self.state.ledger.commands + 1
-        )
-        now = self.clock_us() if self.clock_us is not None else p.ts
+        cause = self.place.commanded(self.state.ledger.commands + 1)
+        now = self.clock_us() if self.clock_us is not None else cause.ts
         return Command(
             ts=max(now, self.state.ledger.now),
             cause=cause,

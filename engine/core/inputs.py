@@ -40,6 +40,10 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
         phase = self.phase if self.phase == PHASE_VENUE else max(self.phase, PHASE_AFTER)
         return Cause(self.ts, self.late, self.source, self.symbol, phase, kind, ordinal)
 
+    def commanded(self, ordinal: int) -> Cause:
+        """The cause of a command that comes right behind the input of this cause."""
+        return Cause(self.ts, self.late, self.source, self.symbol, max(self.phase, PHASE_AFTER), "command", ordinal)
+
 
 #: The cause of a ledger's first events, before every input.
 GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
