@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,14 +26,15 @@ from engine.core.canonical import decimal_text
 from engine.core.config import ConfigError, default_config, parse_config
 from engine.core.config_diff import diff
 from engine.core.context import State
-from engine.core.inputs import GENESIS, Candle, Quote
+from engine.core.inputs import Candle, Quote
 from engine.core.ledger import Ledger
 from engine.core.market import TAIL_BARS, Market
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.types import Mode, uuid7
+from engine.core.types import Mode
 from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer
+from engine.genesis import genesis, new_ledger_id
 from engine.halt import Latch
 from engine.keepers import Keepers
 from engine.local import LocalClient
@@ -116,9 +116,9 @@ class Session:
             self.dsn, ledger_dir=directory, ensure=self._ensure, instruments=self.feed.instruments
         )
         opening = await journal.open()
-        genesis: list[ev.Event] = []
+        first: list[ev.Event] = []
         if opening.ledger.seq == 0:
-            genesis, setup = await self._genesis(mode, currency)
+            first, setup = await self._genesis(mode, currency)
         else:
             bound = (self.ledger_name, self.feed, mode, self.options.seed, self.options.ledger)
             check_bound(opening.ledger, *bound, by_url=bool(self.options.database_url))
@@ -138,8 +138,8 @@ class Session:
             clock_us=(lambda: time.time_ns() // 1_000) if live else None,
             border=self._border,
         )
-        if genesis:
-            await self.engine.open_ledger(genesis)
+        if first:
+            await self.engine.open_ledger(first)
         await self._warm(state, setup)
         self._history_candles = market.candles
         self.client.attach(self, opening.recent, await self._equity_history())
@@ -186,27 +186,16 @@ class Session:
                 )
         finally:
             await conn.close()
-        opened = ev.LedgerOpened(
-            ts=0,
-            cause=GENESIS,
-            ledger_id=ledger_id,
+        events = genesis(
+            setup,
+            ledger_id,
             mode=mode,
             feed=self.feed.identity,
             seed=self.options.seed,
-            base_currency=currency,
-            initial_balance=self.options.balance,
+            currency=currency,
+            balance=self.options.balance,
         )
-        activated = ev.ConfigActivated(
-            ts=0,
-            cause=GENESIS,
-            version=setup.version,
-            sha256=setup.sha256,
-            previous=0,
-            actor="quantsail",
-            diff=(),
-            config=setup.text,
-        )
-        return [opened, activated], setup
+        return events, setup
 
     async def _active_setup(self, ledger: Ledger) -> Setup:
         document, sha256 = await self._load_config(ledger.config_version)
@@ -343,13 +332,6 @@ class Session:
                 status.write(self.directory, self.client.snapshot(), running=False)
             await self.feed.close()
             await asyncio.to_thread(self.database.close)
-
-
-def new_ledger_id(seed: int | None) -> str:
-    """Random at genesis, fixed by --seed: the same seed gives the same ids for ever."""
-    if seed is not None:
-        return uuid7(0, "ledger", str(seed))
-    return uuid7(time.time_ns() // 1_000, "ledger", os.urandom(16).hex())
 
 
 def _position_after(batch: Sequence[FeedInput], candles: int) -> int:

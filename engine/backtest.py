@@ -8,17 +8,17 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
-from engine.core import events as ev
 from engine.core.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
-from engine.core.inputs import GENESIS, Candle, Command, MarketInput, Tick
+from engine.core.inputs import Candle, Command, MarketInput, Tick
 from engine.core.market import TAIL_BARS, Market
 from engine.core.rules import RuleDocument
 from engine.core.setup import Setup
 from engine.core.strategy import Factory
-from engine.core.types import Instrument, InvariantError, Mode, Verb, uuid7
+from engine.core.types import Instrument, InvariantError, Mode, Verb
 from engine.dispatch import Dispatch
+from engine.genesis import genesis, new_ledger_id
 from engine.halt import MemoryLatch
 from engine.ports import Journal
 from engine.runtime import Engine
@@ -52,7 +52,7 @@ class Backtest:
         feed: str = "backtest",
         factories: Mapping[str, Factory] | None = None,  # None: those that are installed
     ) -> None:
-        ledger_id = uuid7(0, "ledger", str(seed))
+        ledger_id = new_ledger_id(seed)
         self.setup = Setup(config, ledger_id, 1, factories_for(config) if factories is None else factories)
         opening = drive(journal.open())
         market = Market(instruments, tail_bars=TAIL_BARS)
@@ -64,29 +64,17 @@ class Backtest:
             dispatch=Dispatch(PaperVenue(instruments, self.setup.costs), MemoryLatch(), opening.ledger),
             load_config=_no_other_config,
         )
-        genesis = [
-            ev.LedgerOpened(
-                ts=0,
-                cause=GENESIS,
-                ledger_id=ledger_id,
-                mode=Mode.PAPER,
-                feed=feed,
-                seed=seed,
-                base_currency=currency or instruments[0].quote,
-                initial_balance=balance,
-            ),
-            ev.ConfigActivated(
-                ts=0,
-                cause=GENESIS,
-                version=1,
-                sha256=self.setup.sha256,
-                previous=0,
-                actor="backtest",
-                diff=(),
-                config=self.setup.text,
-            ),
-        ]
-        drive(self.engine.open_ledger(genesis))
+        first = genesis(
+            self.setup,
+            ledger_id,
+            mode=Mode.PAPER,
+            feed=feed,
+            seed=seed,
+            currency=currency or instruments[0].quote,
+            balance=balance,
+            actor="backtest",
+        )
+        drive(self.engine.open_ledger(first))
         drive(self.engine.start())
         self.ledger = opening.ledger
         self.market = market

@@ -16,20 +16,19 @@ from typing import Any
 import msgspec
 
 from db.memory import MemoryJournal
-from engine.app import new_ledger_id
 from engine.client import ConfigLine, EquityPoint, Outcome, Snapshot
 from engine.core import decide
-from engine.core import events as ev
 from engine.core.config import Config
 from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.events import Recorded
-from engine.core.inputs import GENESIS, Candle
+from engine.core.inputs import Candle
 from engine.core.market import TAIL_BARS, Market
 from engine.core.setup import Setup
 from engine.core.types import MINUTE_US, Mode, Verb
 from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer, PullFeed
+from engine.genesis import genesis, new_ledger_id
 from engine.halt import Latch
 from engine.local import LocalClient
 from engine.naming import default_ledger_name, one_currency
@@ -87,34 +86,20 @@ class Stage:
             load_config=self._load_config,
             observer=self.client if watched else None,
         )
-        await self.engine.open_ledger(self._genesis(setup))
+        first = genesis(
+            setup,
+            self._ledger_id,
+            mode=self._mode,
+            feed=self.feed.identity,
+            seed=self._seed,
+            currency=one_currency(self.feed),
+            balance=BALANCE,
+        )
+        await self.engine.open_ledger(first)
         for candle in await self.feed.history(max(bot.make().warmup_bars for bot in setup.bots)):
             decide.warm(self.engine.state, candle)
         self.client.attach(self, opening.recent, ())
         await self.engine.start()
-
-    def _genesis(self, setup: Setup) -> list[ev.Event]:
-        opened = ev.LedgerOpened(
-            ts=0,
-            cause=GENESIS,
-            ledger_id=self._ledger_id,
-            mode=self._mode,
-            feed=self.feed.identity,
-            seed=self._seed,
-            base_currency=one_currency(self.feed),
-            initial_balance=BALANCE,
-        )
-        activated = ev.ConfigActivated(
-            ts=0,
-            cause=GENESIS,
-            version=1,
-            sha256=setup.sha256,
-            previous=0,
-            actor="quantsail",
-            diff=(),
-            config=setup.text,
-        )
-        return [opened, activated]
 
     async def _load_config(self, version: int) -> tuple[object, str]:
         setup = self._setups[version - 1]
