@@ -431,9 +431,8 @@ class Engine:
             raise ActivationRefused(
                 f"config {command.version}: its content does not match its hash; it was changed by hand"
             )
-        if market.instruments and (unknown := setup.untradable(market.instruments)):
-            offered = ", ".join(sorted(s for _, s in market.instruments))
-            raise ActivationRefused(f"the feed does not offer {', '.join(unknown)}; it offers {offered}")
+        if market.series and (untradable := setup.untradable(market.instruments.values())):
+            raise ActivationRefused(untradable)
         if any(order.in_doubt for order in ledger.orders.values()):
             raise ActivationRefused("an order is in doubt; a config is activated once its outcome is known")
         if lacking := market.bars_lacking(setup):

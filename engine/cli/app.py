@@ -248,7 +248,7 @@ def backtest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A config over recorded candles, through the engine and the paper venue, without a ledger."""
+    """A config over recorded candles, through the engine and the paper venue, without a ledger. Exits 1 when a bot fails."""
     if cases is not None:
         if replay or config or events:
             fail("--cases brings its own candles and config: leave --replay, --config and --events out", Exit.USAGE)

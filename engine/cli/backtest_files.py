@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from decimal import Decimal
 from pathlib import Path
@@ -13,21 +13,21 @@ from typing import Any
 import msgspec
 
 from db.memory import MemoryJournal
-from engine import logs
+from engine import logs, publish
 from engine.backtest import Backtest
 from engine.cli.config import load_config
 from engine.cli.exits import Exit, fail
 from engine.cli.trading import amount, table
+from engine.client import BotView
 from engine.core import margin
 from engine.core.canonical import decimal_text
 from engine.core.config import default_config
-from engine.core.events import Event, encode
+from engine.core.events import BotStatusChanged, Event, encode
 from engine.core.metrics import Figures, Tally
-from engine.core.types import QUANTUM, entity_id
+from engine.core.types import QUANTUM, BotStatus
 from engine.feeds.base import utc
 from engine.feeds.replay import ReplayFeed
 from engine.naming import one_currency
-from engine.publish import never_traded
 
 #: Candles between two lines of progress.
 PROGRESS_CANDLES = 100_000
@@ -36,7 +36,10 @@ PROGRESS_CANDLES = 100_000
 def run_files(
     files: list[Path], config_file: Path | None, balance: Decimal, seed: int, events: Path | None, *, as_json: bool
 ) -> int:
-    """Play the files to their end and say what came of it; with `events`, write the journal there, one event a line."""
+    """Play the files to their end and say what came of it; with `events`, write the journal there, one event a line.
+
+    REFUSED when a bot went to ERROR on the way: its figures are those of a strategy that had stopped.
+    """
     logs.set_up()
     with redirect_stdout(sys.stderr):  # what a Python strategy prints is not our answer
         result = _ran(files, config_file, balance, seed, events)
@@ -44,7 +47,7 @@ def run_files(
         print(json.dumps(result))
     else:
         print("\n".join(_lines(result)))
-    return Exit.OK
+    return Exit.REFUSED if any(bot["status"] == BotStatus.ERROR for bot in result["bots"].values()) else Exit.OK
 
 
 def _ran(
@@ -56,11 +59,8 @@ def _ran(
     run = Backtest(
         config, feed.instruments, journal, balance=balance, currency=one_currency(feed), seed=seed, feed=feed.identity
     )
-    if unknown := run.setup.untradable(run.market.instruments):
-        offered = ", ".join(sorted(symbol for _, symbol in run.market.instruments))
-        fail(f"the files do not offer {', '.join(unknown)}; they offer {offered}")
-    if unfit := run.setup.unfit(feed.timeframe_us):
-        fail(unfit)
+    if why_not := run.setup.untradable(feed.instruments) or run.setup.unfit(feed.timeframe_us):
+        fail(why_not)
     _play(run, feed)
     run.finish()
     played = [event for _, event in journal.store.pairs]
@@ -92,7 +92,7 @@ def _write(path: Path, events: Iterable[Event]) -> None:
         fail(f"{path}: {error.strerror}")
 
 
-def _result(run: Backtest, feed: ReplayFeed, events: Iterable[Event]) -> dict[str, Any]:
+def _result(run: Backtest, feed: ReplayFeed, events: Sequence[Event]) -> dict[str, Any]:
     """What `--json` prints. Money and ratios are strings, percent where the name says so; None has no meaning here."""
     ledger, market = run.ledger, run.market
     tally = Tally()
@@ -120,7 +120,7 @@ def _result(run: Backtest, feed: ReplayFeed, events: Iterable[Event]) -> dict[st
                 "funding": decimal_text(account.funding),
             }
         )
-    bots = {bot.name: entity_id(ledger.ledger_id, "bot", bot.name) for bot in run.setup.config.bots}
+    bots = publish.bots(ledger, market, run.setup)
     symbols = sorted({symbol for _, symbol in market.instruments})
     reasons = sorted({trade.reason for trade in tally.trades})
     return {
@@ -138,12 +138,45 @@ def _result(run: Backtest, feed: ReplayFeed, events: Iterable[Event]) -> dict[st
         "denied": dict(sorted(tally.denied.items(), key=lambda item: (-item[1], item[0]))),
         "state": ledger.state,
         "portfolios": portfolios,
-        "bots": {name: _plain(tally.figures(bot_id=bot_id)) for name, bot_id in bots.items()},
+        "bots": {bot.name: _plain(tally.figures(bot_id=bot.id)) | _bot(bot) for bot in bots},
         "symbols": {symbol: _plain(tally.figures(symbol=symbol)) for symbol in symbols},
         "exits": {reason: _plain(tally.figures(reason=reason)) for reason in reasons},
-        "notes": [*feed.notes, *never_traded(market, run.setup, ledger)],
+        "notes": [*feed.notes, *publish.never_traded(market, run.setup, ledger), *_failed(bots, events)],
         "state_hash": ledger.state_hash(),
     }
+
+
+def _bot(bot: BotView) -> dict[str, Any]:
+    """How a bot ended, and what it still holds."""
+    return {
+        "status": bot.status,
+        "portfolio": bot.portfolio,
+        "currency": bot.currency,
+        "entries": bot.entries,
+        "open_positions": bot.positions,
+        "unrealized_pnl": decimal_text(bot.unrealized_pnl),
+    }
+
+
+def _failed(bots: Sequence[BotView], events: Iterable[Event]) -> list[str]:
+    """A line for each time that a bot went to ERROR: who, when, why, and where in its code."""
+    names = {bot.id: bot.name for bot in bots}
+    return [
+        f"bot {names[e.bot_id]} went to ERROR at {utc(e.ts)}: {e.reason} ({_innermost(e.traceback)})"
+        for e in events
+        if isinstance(e, BotStatusChanged) and e.status is BotStatus.ERROR
+    ]
+
+
+def _innermost(traceback: str) -> str:
+    """The last frame: above the line with the exception."""
+    return traceback.splitlines()[-2:][0]
+
+
+def _ended(figures: dict[str, Any]) -> str:
+    """How a bot ended, where that is not as it should be."""
+    status = figures.get("status", BotStatus.RUNNING)
+    return "" if status == BotStatus.RUNNING else f" ({status})"
 
 
 def _plain(figures: Figures) -> dict[str, Any]:
@@ -164,10 +197,16 @@ def _lines(r: dict[str, Any]) -> list[str]:
     ]
     if r["denied"]:
         lines.append("  denied      " + ", ".join(f"{code} {count:,}" for code, count in r["denied"].items()))
+    if len(r["portfolios"]) > 1:
+        lines += [
+            f"  portfolio   {p['portfolio']}: {amount(p['initial_balance'])} -> {amount(p['final_equity'])} "
+            f"{p['currency']} ({Decimal(p['return_pct']):+.2f} %), max drawdown {amount(p['max_drawdown_pct'])} %"
+            for p in r["portfolios"]
+        ]
     heads = ("OF", "TRADES", "WON %", "NET P&L", "PROFIT FACTOR", "EXPOSURE %")
     keys = ("win_rate_pct", "net_pnl", "profit_factor", "exposure_pct")
     rows = [
-        (f"{what} {name}", f"{f['trades']:,}", *(amount(f[key]) for key in keys))
+        (f"{what} {name}{_ended(f)}", f"{f['trades']:,}", *(amount(f[key]) for key in keys))
         for what, group in (("bot", r["bots"]), ("symbol", r["symbols"]), ("exit", r["exits"]))
         for name, f in group.items()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -114,10 +114,23 @@ class Setup:
                 return f"bot {bot.name}: {error}"
         return ""
 
-    def untradable(self, instruments: dict[tuple[str, str], Instrument]) -> list[str]:
-        """Symbols that a bot names but the feed does not offer."""
-        offered = {symbol for _, symbol in instruments}
-        return sorted({s for bot in self.bots for s in bot.symbols - offered})
+    def untradable(self, instruments: Iterable[Instrument]) -> str:
+        """Which bot cannot trade what it is to trade, in one line: a symbol that the feed does not offer, or one that is not
+        quoted in the currency of its portfolio. Empty when all can."""
+        quotes: dict[str, set[str]] = {}
+        for instrument in instruments:
+            quotes.setdefault(instrument.symbol, set()).add(instrument.quote)
+        if unknown := sorted({s for bot in self.bots for s in bot.symbols - quotes.keys()}):
+            return f"the feed does not offer {', '.join(unknown)}; it offers {', '.join(sorted(quotes))}"
+        for bot in self.bots:
+            foreign = [s for s, found in sorted(quotes.items()) if bot.trades(s) and bot.currency not in ("", *found)]
+            if foreign and (not bot.everything or len(foreign) == len(quotes)):
+                others = ", ".join(sorted(set().union(*(quotes[symbol] for symbol in foreign))))
+                return (
+                    f"bot {bot.name}: its portfolio counts in {bot.currency}, "
+                    f"and {', '.join(foreign)} is quoted in {others}: no order of it could be paid"
+                )
+        return ""
 
 
 def portfolio_id(ledger_id: str, name: str) -> str:

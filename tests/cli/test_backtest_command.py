@@ -96,7 +96,7 @@ def test_a_person_reads_the_same(folder: Path, played: tuple[dict[str, Any], lis
         (("--balance", "-1"), Exit.USAGE, "--balance -1: give an amount above 0"),
         (("--config", "none.json"), Exit.REFUSED, "none.json: No such file"),
         (("--config", "other.json"), Exit.REFUSED, "$.bots[0].exit: unknown key 'exit'; did you mean 'exits'?"),
-        (("--config", "elsewhere.json"), Exit.REFUSED, "the files do not offer DOGE/USDT; they offer BTC/USDT, ETH/USDT"),
+        (("--config", "elsewhere.json"), Exit.REFUSED, "the feed does not offer DOGE/USDT; it offers BTC/USDT, ETH/USDT"),
         (("--config", "coded.json"), Exit.REFUSED, "bot a: unknown strategy 'nope'"),
         (("--config", "seconds.json"), Exit.REFUSED, "bot a: timeframe 1s is shorter than the stream's bars of 1m"),
         (("--events", "no/such/folder.jsonl"), Exit.REFUSED, "No such file"),
@@ -138,3 +138,44 @@ def test_a_python_strategy_trades_by_its_params(folder: Path, tmp_path: Path) ->
     (folder / "turtle.json").write_text(json.dumps({"schema": 1, "bots": [bot]}))
     code, out, err = run(folder, "--config", "turtle.json", path=path)
     assert (code, out) == (Exit.REFUSED, "") and "bot t: strategy 'turtle': params.bars" in err
+
+
+_BREAKS = """
+from engine.core.strategy import ENTER_LONG, Strategy
+
+
+class Breaks(Strategy):
+    warmup_bars = 2
+
+    def __init__(self):
+        self.seen = 0
+
+    def on_bar(self, candle):
+        self.seen += 1
+        if self.seen == 30:
+            raise ValueError("no \\x1b]0;owned\\x07number")
+        return ENTER_LONG if self.seen == 3 else 0
+"""
+
+
+def test_a_bot_that_broke_is_named_and_the_command_fails(folder: Path, tmp_path: Path) -> None:
+    """The other bot's figures stay, and each portfolio has its own."""
+    install(tmp_path, "qs-test-breaks", {"breaks": "qs_breaks:Breaks"}, qs_breaks=_BREAKS)
+    document = json.loads(canonical(config()))
+    document["bots"].append({"name": "breaker", "strategy": {"python": "breaks"}, "portfolio": "second"})
+    document["account"]["portfolios"] = [{"name": "second", "currency": "USDT", "initial_balance": "700"}]
+    (folder / "broken.json").write_text(json.dumps(document))
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    code, out, err = run(folder, "--config", "broken.json", "--json", path=path)
+    result = json.loads(out)
+    assert (code, err) == (Exit.REFUSED, "")
+    says = "bot breaker went to ERROR at 2025-01-01T00:30:00Z: ValueError: no number (qs_breaks.py:14 in on_bar)"
+    assert [note for note in result["notes"] if "ERROR" in note] == [says]
+    broken, other = result["bots"]["breaker"], result["bots"]["crosser"]
+    assert (broken["status"], broken["portfolio"], broken["entries"]) == ("ERROR", "second", 2)
+    assert (other["status"], other["portfolio"]) == ("RUNNING", "main") and other["trades"] > 10
+    assert [p["portfolio"] for p in result["portfolios"]] == ["main", "second"]
+    assert sum(D(bot["fees"]) for bot in result["bots"].values()) <= sum(D(p["fees"]) for p in result["portfolios"])
+    code, out, _ = run(folder, "--config", "broken.json", path=path)
+    assert code == Exit.REFUSED and f"note: {says}" in out
+    assert "portfolio   second: 700" in out and "bot breaker (ERROR)" in out and "bot crosser " in out

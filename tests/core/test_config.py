@@ -7,6 +7,7 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
@@ -22,7 +23,7 @@ from engine.core.config_diff import diff
 from engine.core.setup import Setup
 from engine.core.types import Verb, entity_id
 from engine.publish import warmth
-from tests.core.worlds import LEDGER_ID, RULES, World, config
+from tests.core.worlds import BTC, LEDGER_ID, RULES, World, config
 
 BOT: dict[str, Any] = {"name": "a", "strategy": DEFAULT_STRATEGY}
 
@@ -251,3 +252,32 @@ async def test_a_portfolio_trades_what_is_quoted_in_its_currency(tmp_path: Path)
     assert {p.bot_id for p in world.ledger.positions.values()} == {ids["usdt"]}
     assert world.ledger.bots[ids["eur"]].status == "WARMING_UP"
     assert warmth(world.engine.state.market, ids["eur"]) == "no symbol of this feed"
+
+
+def _paid_in(currency: str, *symbols: str) -> dict[str, Any]:
+    """A config whose one bot trades `symbols` with money in `currency`."""
+    account = {"portfolios": [{"name": "own", "currency": currency, "initial_balance": 1000}]}
+    bot = {"name": "crosser", "strategy": RULES, "portfolio": "own", "symbols": list(symbols)}
+    return dict(json.loads(canonical(parse_config({"bots": [bot], "account": account}))))
+
+
+async def test_a_bot_that_no_symbol_pays_is_refused_at_activation(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    await world.candle(99, 102, 98, 101)
+    for document in (_paid_in("EUR", "*"), _paid_in("EUR", "BTC/USDT")):
+        done, text = (await _activated(world, document, 2))[0]
+        assert not done and "bot crosser: its portfolio counts in EUR, and BTC/USDT is quoted in USDT" in text
+    assert (world.ledger.config_version, len(world.ledger.accounts)) == (1, 1)
+    assert (await _activated(world, _paid_in("USDT", "*"), 3))[0][0] and len(world.ledger.accounts) == 2
+
+
+def test_some_fitting_symbols_are_enough_for_all_and_not_for_a_name() -> None:
+    euro = msgspec.structs.replace(BTC, symbol="BTC/EUR", quote="EUR")
+
+    def word(currency: str, *symbols: str) -> str:
+        return Setup(parse_config(_paid_in(currency, *symbols)), LEDGER_ID, 1).untradable([BTC, euro])
+
+    assert word("EUR", "*") == word("EUR", "BTC/EUR") == word("USDT", "BTC/USDT") == ""
+    assert "BTC/USDT is quoted in USDT" in word("EUR", "BTC/EUR", "BTC/USDT")
+    assert "BTC/EUR, BTC/USDT is quoted in EUR, USDT" in word("GBP", "*")
+    assert word("EUR", "DOGE/EUR") == "the feed does not offer DOGE/EUR; it offers BTC/EUR, BTC/USDT"
