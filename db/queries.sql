@@ -103,3 +103,61 @@ select d.id::text, d.order_id::text, d.symbol, d.side, d.action, d.rule, d.detai
   (extract(epoch from d.created_at) * 1000000)::bigint as created_ts
 from risk_decisions d left join bots b on b.id = d.bot_id
 where not $2::bool or d.action <> 'ALLOWED' order by d.event_seq desc limit $1;
+
+-- name: orders_page
+-- Orders in any state, newest first, behind the place ($2 us UTC, $3 id); NULL: from the newest. $1 = count.
+select o.id::text, (extract(epoch from o.created_at) * 1000000)::bigint as ts, coalesce(b.name, '') as bot,
+  x.code as exchange, o.symbol, o.side, coalesce(o.order_type, '') as order_type, coalesce(o.role, '') as role,
+  o.quantity, o.filled_quantity, coalesce(o.avg_fill_price, o.price, o.stop_price) as price,
+  coalesce(min_scale(coalesce(o.price, o.stop_price, o.avg_fill_price)), 0) as price_places, o.status,
+  concat_ws(', ', case when o.in_doubt then 'in doubt' end,
+    case when o.cancel_requested and o.status in ('SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED') then 'cancelling' end)
+    as flags,
+  coalesce(o.risk_reason, o.metadata ->> 'reason', '') as reason,
+  o.status in ('SUBMITTED', 'ACCEPTED', 'PARTIALLY_FILLED') as is_open, o.config_version
+from orders o join exchanges x on x.id = o.exchange_id left join bots b on b.id = o.bot_id
+where $2::bigint is null
+   or (o.created_at, o.id) < (timestamptz 'epoch' + $2::bigint * interval '1 microsecond', $3::text::uuid)
+order by o.created_at desc, o.id desc limit $1;
+
+-- name: fills_page
+-- Fills, newest first, behind the place ($2 us UTC, $3 id); NULL: from the newest. $1 = count.
+select f.id::text, (extract(epoch from f.executed_at) * 1000000)::bigint as ts, f.order_id::text,
+  coalesce(f.position_id::text, '') as position_id, coalesce(b.name, '') as bot, x.code as exchange, f.symbol, f.side,
+  f.quantity, f.price, f.fee, coalesce(f.fee_currency, '') as fee_currency, coalesce(f.liquidity, '') as liquidity,
+  coalesce(f.pnl, 0) as pnl
+from fills f join exchanges x on x.id = f.exchange_id left join orders o on o.id = f.order_id
+  left join bots b on b.id = o.bot_id
+where $2::bigint is null
+   or (f.executed_at, f.id) < (timestamptz 'epoch' + $2::bigint * interval '1 microsecond', $3::text::uuid)
+order by f.executed_at desc, f.id desc limit $1;
+
+-- name: events_page
+-- The newest events below seq $1 with all that is journaled of them, newest first; $2 = count.
+select seq, id::text, payload::text, schema_version, prev_hash, hash,
+  (extract(epoch from recorded_at) * 1000000)::bigint as written_ts
+from events where seq < $1 order by seq desc limit $2;
+
+-- name: event_at
+-- Seq of the first event at or after $1 (us UTC).
+select seq from events where ts >= timestamptz 'epoch' + $1::bigint * interval '1 microsecond' order by ts, seq limit 1;
+
+-- name: order_story
+-- The signal, the gates and every event of order $1, in order. The read tables say between which seqs to look.
+with about as (
+  select o.id::text, o.signal_id::text, o.symbol, o.event_seq as last,
+    coalesce(least((select min(s.event_seq) from signals s where s.id = o.signal_id),
+                   (select min(d.event_seq) from risk_decisions d where d.order_id = o.id)), 1) as first
+  from orders o where o.id = $1::text::uuid
+)
+select e.seq, e.id::text, e.payload::text, e.schema_version, e.prev_hash, e.hash,
+  (extract(epoch from e.recorded_at) * 1000000)::bigint as written_ts
+from about a join events e on e.symbol = a.symbol and e.seq between a.first and a.last
+where e.payload ->> 'order_id' = a.id or (e.type = 'SignalGenerated' and e.payload ->> 'signal_id' = a.signal_id)
+order by e.seq limit 1000;
+
+-- name: acknowledgements
+-- Who acknowledged which alert, newest first; $1 = the audit trail's word for it, $2 = count.
+select coalesce(new_values ->> 'key', '') as key, coalesce(new_values ->> 'text', '') as text,
+  coalesce(metadata ->> 'actor', '') as actor, (extract(epoch from ts) * 1000000)::bigint as ts
+from audit_logs where action = $1 order by seq desc limit $2;

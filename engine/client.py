@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from engine.core.events import Recorded
 from engine.core.types import ZERO, Verb
+
+if TYPE_CHECKING:
+    from engine.history import History
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +234,11 @@ class EngineClient(Protocol):
         ...
 
     def configs(self) -> Future[Sequence[ConfigLine]]: ...
+
+    @property
+    def history(self) -> History:
+        """What is older than memory, the stories of orders, and who acknowledged what."""
+        ...
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

@@ -21,7 +21,9 @@ from engine.halt import Latch
 
 if TYPE_CHECKING:  # the screen makes a client before its first paint; these bring numpy and TA-Lib with them
     from engine.feeds.base import Feed, Pacer
+    from engine.history import History
     from engine.publish import BoardMemory
+    from engine.reading import Reader
     from engine.runtime import Engine
 
 #: Committed events kept for screens; older ones are in the database.
@@ -41,6 +43,7 @@ class Running(Protocol):
     feed: Feed
     pacer: Pacer | None
     ledger_name: str
+    dsn: str  # of the ledger's database; "" without one
 
     def configs(self) -> Coroutine[Any, Any, Sequence[ConfigLine]]: ...
 
@@ -58,6 +61,8 @@ class LocalClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latch: Latch | None = None
         self._memory: BoardMemory | None = None
+        self._reader: Reader | None = None
+        self._history: History | None = None
         self._numbers = itertools.count(1)
         self._down_mono: float | None = None
         self._last_input_mono = time.monotonic()
@@ -86,6 +91,14 @@ class LocalClient:
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._on_loop(lambda running: running.configs())
+
+    @property
+    def history(self) -> History:
+        if self._history is None:
+            from engine.history import MemoryHistory
+
+            self._history = MemoryHistory(lambda: self.events(0, EVENTS_KEPT))
+        return self._history
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
@@ -145,10 +158,18 @@ class LocalClient:
         with self._lock:
             self._equity = list(equity)
         self._take(recent)
+        if running.dsn:
+            from engine.history import PgHistory
+            from engine.reading import Reader
+
+            self._reader = Reader(running.dsn)
+            self._history = PgHistory(self._reader)
 
     def detach(self, error: str = "") -> None:
         """The engine has ended; the last picture stays, marked with why."""
         self._running = None
+        if self._reader is not None:
+            self._reader.close()
         self._progress = error or "the engine has stopped"
         if self._snapshot is not None:
             self._snapshot = _marked(self._snapshot, next(self._numbers), error)

@@ -30,6 +30,7 @@ from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer, PullFeed
 from engine.genesis import genesis, new_ledger_id
 from engine.halt import Latch
+from engine.history import History
 from engine.local import LocalClient
 from engine.naming import default_ledger_name, one_currency
 from engine.runtime import Asked, Engine
@@ -45,6 +46,8 @@ class Stage:
 
     Implements `engine.local.Running`, so that a LocalClient shows it as it shows every other engine.
     """
+
+    dsn = ""
 
     def __init__(
         self,
@@ -212,10 +215,14 @@ class StillClient:
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._inner.configs()
 
+    @property
+    def history(self) -> History:
+        return self._inner.history
+
     def submit(
-        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
     ) -> Future[Outcome]:
-        return self._inner.submit(verb, actor=actor, reason=reason, version=version, policy=policy)
+        return self._inner.submit(verb, actor=actor, reason=reason, version=version, policy=policy, target=target)
 
     def replay(self, action: str, speed: float | None = None) -> None:
         self._inner.replay(action, speed)

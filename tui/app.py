@@ -16,11 +16,12 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker
 
-from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome, ReplayView
+from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome
 from engine.core.text import safe_text
 from engine.core.types import Verb
 from tui import crash
 from tui.actions import bindings
+from tui.replaying import ReplayKeys
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
@@ -40,7 +41,6 @@ ANSWER_POLL_S = 0.05
 #: Results of `run()`, and the process's exit codes when the caller passes them on.
 RETURN_STOPPED = 0
 RETURN_TERMINAL_LOST = 129
-SLOWEST, FASTEST = 0.125, 100_000.0
 
 
 def _events() -> Screen[Any]:
@@ -103,6 +103,7 @@ class CockpitApp(crash.CockpitApp[int]):
         self.actor = actor
         self.clock = clock
         self.animation_level = "none"
+        self.replay = ReplayKeys(self)
         self.log_book = LogBook()
         self.curve: Sequence[EquityPoint] = ()
         self.problem = ""
@@ -110,7 +111,6 @@ class CockpitApp(crash.CockpitApp[int]):
         self._frozen_since: float | None = None
         self._log_mono = self._curve_mono = float("-inf")
         self._curve_seq = -1
-        self._speed_asked: tuple[float, float | None] | None = None
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
         self._kill_dialog: KillDialog | None = None
         self._panic = PanicKey(clock, self._kill_submit)
@@ -185,14 +185,24 @@ class CockpitApp(crash.CockpitApp[int]):
             self.toast("read-only: this cockpit gives no commands; start it without --read-only", failed=True)
         return not self.read_only
 
-    def ask(self, verb: Verb, answered: Callable[[Outcome], None], *, reason: str = "", version: int = 0) -> None:
+    def ask(
+        self,
+        verb: Verb,
+        answered: Callable[[Outcome], None],
+        *,
+        reason: str = "",
+        version: int = 0,
+        target: str = "",
+    ) -> None:
         """Submit a command; `answered` is called on the UI loop with the engine's answer, or with why there is none."""
         if not self.may_command():
             answered(Outcome(False, "read-only"))
             return
         policy = "keep_with_exits" if verb is Verb.HALT else ""
-        future = self.client.submit(verb, actor=self.actor, reason=reason, version=version, policy=policy)
-        self._await(future, lambda done: answered(_outcome(done)))
+        future = self.client.submit(
+            verb, actor=self.actor, reason=reason, version=version, policy=policy, target=target
+        )
+        self.wait_for(future, lambda done: answered(_outcome(done)))
 
     def ask_configs(self, listed: Callable[[Sequence[ConfigLine], str], None]) -> None:
         """Ask for the list of config versions; `listed` gets it, or an empty one and the problem."""
@@ -201,9 +211,10 @@ class CockpitApp(crash.CockpitApp[int]):
             error = done.exception()
             listed((), _words(error)) if error is not None else listed(done.result(), "")
 
-        self._await(self.client.configs(), arrived)
+        self.wait_for(self.client.configs(), arrived)
 
-    def _await(self, future: Future[Any], arrived: Callable[[Future[Any]], None]) -> None:
+    def wait_for(self, future: Future[Any], arrived: Callable[[Future[Any]], None]) -> None:
+        """Call `arrived` on this loop with a future that has its answer, its error, or was cancelled."""
         # Polled on this loop: a callback of the engine's thread must not touch a widget.
         self._pending.append((future, arrived))
         self.set_timer(ANSWER_POLL_S, self._poll_answers)
@@ -343,46 +354,13 @@ class CockpitApp(crash.CockpitApp[int]):
         self.toast(f"theme {self.theme}")
 
     def action_replay_toggle(self) -> None:
-        replay = self._replay()
-        if replay is None:
-            return
-        if replay.state == "ended":
-            self.toast("the data has ended", failed=True)
-        elif self.may_command():
-            self.client.replay("resume" if replay.state == "paused" else "pause")
+        self.replay.toggle()
 
     def action_replay_slower(self) -> None:
-        self._change_speed(0.5)
+        self.replay.change_speed(0.5)
 
     def action_replay_faster(self) -> None:
-        self._change_speed(2.0)
-
-    def _change_speed(self, factor: float) -> None:
-        replay = self._replay()
-        if replay is None or not self.may_command():
-            return
-        asked_at, speed = self._speed_asked or (float("-inf"), None)
-        if self.clock() - asked_at > 1.0:  # the snapshot lags behind fast keys
-            speed = replay.speed
-        speed = faster(speed, factor)
-        self._speed_asked = (self.clock(), speed)
-        self.client.replay("speed", speed)
-        self.toast(f"replay speed {'max' if speed is None else f'x{speed:g}'}")
-
-    def _replay(self) -> ReplayView | None:
-        snapshot = self.client.snapshot()
-        if snapshot is None or snapshot.replay is None:
-            self.toast("this feed is live: it has no speed", failed=True)
-            return None
-        return snapshot.replay
-
-
-def faster(speed: float | None, factor: float) -> float | None:
-    """The next replay speed, data seconds a second; None is max, and one step slower than max is FASTEST."""
-    if speed is None:
-        return None if factor > 1 else FASTEST
-    wanted = speed * factor
-    return None if wanted > FASTEST else max(SLOWEST, wanted)
+        self.replay.change_speed(2.0)
 
 
 def _outcome(done: Future[Any]) -> Outcome:

@@ -125,6 +125,7 @@ async def _say_progress(client: Any) -> None:
 def run_cockpit(options: Options, *, mouse: bool = True) -> int:
     """The cockpit in this thread, the engine in its own, started once the first screen is painted."""
     from engine import logs, paths
+    from engine.cli.stop import actor
     from tui.driver import terminal_problem
 
     if problem := terminal_problem():
@@ -153,7 +154,7 @@ def run_cockpit(options: Options, *, mouse: bool = True) -> int:
 
     # A closed window ends the screen, not the engine; Textual's driver sees the end of input and says so.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log")
+    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log", actor=actor("cockpit"))
     result = app.run(mouse=mouse)
     if result == RETURN_TERMINAL_LOST:
         _detach_streams()

@@ -18,12 +18,12 @@ WAIT_S = 15.0
 STOP_S = 30.0
 
 
-def actor() -> str:
-    """Who asks, for the journal: the operating system's user."""
+def actor(program: str = "cli") -> str:
+    """Who asks, for the journal: the operating system's user, and with which program."""
     try:
-        return f"cli:{getpass.getuser()}"
+        return f"{program}:{getpass.getuser()}"
     except (KeyError, OSError):
-        return "cli"
+        return program
 
 
 def halt(ledger: str, reason: str, *, wait: bool, as_json: bool = False) -> int:

@@ -22,25 +22,11 @@ from engine.client import (
     ReplayView,
     Snapshot,
 )
-from engine.core import events as ev
-from engine.core.events import GateResult, Recorded
-from engine.core.inputs import Cause
-from engine.core.types import (
-    MINUTE_US,
-    SECOND_US,
-    OrderType,
-    Origin,
-    PositionSide,
-    Side,
-    TimeInForce,
-    TradingState,
-    Verb,
-    Verdict,
-    uuid7,
-)
+from engine.core.events import Recorded
+from engine.core.types import MINUTE_US, Verb, uuid7
+from engine.history import History, MemoryHistory
+from tests.tui.fake_story import NOW, story
 
-#: 2026-03-14 14:03:22 UTC
-NOW = 1_773_497_002_000_000
 MONO = 1_000.0
 D = Decimal
 SIM_BANNER = "SIMULATED market - for real data: quantsail --live-data binance, or --replay FILE"
@@ -54,10 +40,6 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def cause(ts: int = NOW) -> Cause:
-    return Cause(ts, 0, "binance", "BTC/USDT", 1, "candle", 60)
 
 
 def position(symbol: str = "BTC/USDT", **changes: Any) -> PositionView:
@@ -229,70 +211,6 @@ def snapshot(**changes: Any) -> Snapshot:
     return Snapshot(**(values | changes))
 
 
-def recorded(seq: int, event: Any) -> Recorded:
-    return Recorded(
-        seq=seq, id=uuid7(event.ts, "event", str(seq)), event=event, prev_hash=b"\x01" * 32, hash=b"\x02" * 32
-    )
-
-
-def story(count: int = 40) -> list[Recorded]:
-    """`count` events that a trading day could have, the last at NOW, seq from 1."""
-    return [recorded(seq, _event(seq, NOW - (count - seq) * 11 * SECOND_US)) for seq in range(1, count + 1)]
-
-
-def _event(seq: int, ts: int) -> ev.Event:
-    at: dict[str, Any] = {"ts": ts, "cause": cause(ts)}
-    market: dict[str, Any] = {"exchange": "binance", "symbol": "BTC/USDT", "bot_id": "b1"}
-    order_id = uuid7(ts, "order", str(seq // 8))
-    match seq % 8:
-        case 0:
-            return ev.TradingStateChanged(
-                state=TradingState.PAUSED,
-                previous=TradingState.ACTIVE,
-                verb="PAUSE",
-                actor="ada",
-                reason="lunch",
-                policy="keep_with_exits",
-                **at,
-            )
-        case 1:
-            return ev.SignalGenerated(
-                signal_id="s", strategy_id="t", side=Side.BUY, kind="ENTRY", price=D("96120.50"), config_version=7,
-                trace={}, **market, **at,
-            )  # fmt: skip
-        case 2:
-            blocked = GateResult("MAX_GROSS_EXPOSURE", "EXPOSURE_GROSS", Verdict.BLOCKED, "60", "63.2", "-3.2")
-            return ev.IntentEvaluated(
-                order_id=order_id, signal_id="s", side=Side.BUY, verdict=Verdict.BLOCKED,
-                gates=(blocked,), **market, **at,
-            )  # fmt: skip
-        case 3:
-            return ev.OrderSubmitted(
-                order_id=order_id, number=seq, signal_id="s", strategy_id="t", portfolio_id="p", position_id="q",
-                side=Side.BUY, position_side=PositionSide.LONG, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC,
-                origin=Origin.ENTRY, role="ENTRY", quantity=D("0.021"), price=D("96120.50"), stop_price=None,
-                reduce_only=False, valid_until=None, config_version=7, **market, **at,
-            )  # fmt: skip
-        case 4:
-            return ev.OrderAccepted(order_id=order_id, bot_id="b1", symbol="BTC/USDT", exchange_order_id="x1", **at)
-        case 5:
-            return ev.OrderFilled(
-                trade_id="t1", order_id=order_id, position_id="q", side=Side.BUY,
-                quantity=D("0.021"), price=D("96120.50"), fee=D("2.02"), fee_currency="USDT", liquidity="TAKER",
-                pnl=D(0), executed_ts=ts, **market, **at,
-            )  # fmt: skip
-        case 6:
-            return ev.PositionClosed(
-                position_id="q", side=PositionSide.LONG, entry_price=D("96120.50"), exit_price=D("96811.20"),
-                quantity=D("0.021"), realized_pnl=D("10.46"), fees=D("4.04"), reason="TAKE_PROFIT", **market, **at,
-            )  # fmt: skip
-        case _:
-            return ev.GateChanged(
-                gate="DAILY_LOSS_LOCK", scope="account", verdict=Verdict.WARNED, previous=Verdict.ALLOWED,
-                limit="3.0", actual="2.6", **at,
-            )  # fmt: skip
-
-
 def equity_curve(points: int = 400) -> list[EquityPoint]:
     """A plausible day: drift, two waves and the drawdown that follows from them."""
     out: list[EquityPoint] = []
@@ -349,6 +267,7 @@ class FakeEngine:
         self.submitted: list[tuple[Verb, dict[str, Any]]] = []
         self.replayed: list[tuple[str, float | None]] = []
         self.answers: dict[Verb, Outcome | Exception] = {}
+        self.history: History = MemoryHistory(lambda: self.log, lambda: NOW)
 
     @classmethod
     def busy(cls, **changes: Any) -> FakeEngine:
@@ -384,9 +303,10 @@ class FakeEngine:
         return future
 
     def submit(
-        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = ""
+        self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
     ) -> Future[Outcome]:
-        self.submitted.append((verb, {"actor": actor, "reason": reason, "version": version, "policy": policy}))
+        asked = {"actor": actor, "reason": reason, "version": version, "policy": policy, "target": target}
+        self.submitted.append((verb, asked))
         answer = self.answers.get(verb, Outcome(True, f"{verb} done"))
         future: Future[Outcome] = Future()
         if isinstance(answer, Exception):

@@ -11,7 +11,8 @@ import pytest
 
 from engine.core.types import Verb
 from tests.tui.cockpit_pilot import SIZES, cockpit, shown
-from tests.tui.fake_engine import FakeClock, FakeEngine, order, position, recorded, snapshot, story
+from tests.tui.fake_engine import FakeClock, FakeEngine, order, position, snapshot
+from tests.tui.fake_story import recorded, story
 from tui.actions import actions_of
 from tui.app import CockpitApp
 from tui.screens.dialog import DetailDialog

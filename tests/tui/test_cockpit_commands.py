@@ -177,7 +177,8 @@ async def test_re_arming_needs_the_word_and_a_reason() -> None:
         assert "a reason is needed" in c.text() and c.engine.submitted == []
         await c.press(*"fixed", "enter")
         await c.settle()
-        assert c.engine.submitted == [(Verb.RESUME, {"actor": "bob", "reason": "fixed", "version": 0, "policy": ""})]
+        asked = {"actor": "bob", "reason": "fixed", "version": 0, "policy": "", "target": ""}
+        assert c.engine.submitted == [(Verb.RESUME, asked)]
         assert not isinstance(c.app.screen, ResumeDialog)
         assert "RESUME done" in c.text()
 
@@ -218,7 +219,7 @@ async def test_activating_a_config_shows_the_diff_and_needs_its_number_and_a_rea
         assert c.engine.submitted == [] and "type 8 exactly" in c.text()
         await c.press("backspace", "8", "enter", *"wider", "enter")
         await c.settle()
-        wanted = {"actor": "cockpit", "reason": "wider", "version": 8, "policy": ""}
+        wanted = {"actor": "cockpit", "reason": "wider", "version": 8, "policy": "", "target": ""}
         assert c.engine.submitted == [(Verb.ACTIVATE_CONFIG, wanted)]
         assert not isinstance(c.app.screen, ActivateDialog)
 

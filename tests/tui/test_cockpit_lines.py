@@ -15,9 +15,10 @@ from textual.strip import Strip
 from engine.client import Snapshot
 from engine.core import events as ev
 from engine.core.types import Level
-from tests.tui.fake_engine import MONO, NOW, FakeEngine, order, position, recorded, snapshot, story
+from tests.tui.fake_engine import MONO, FakeEngine, order, position, snapshot
+from tests.tui.fake_story import NOW, recorded, story
 from tui.actions import ACTIONS, actions_markdown, bindings, find, help_rows
-from tui.app import faster
+from tui.replaying import faster
 from tui.viewmodel import Frame, Line, banner_line, banners, kill_plan, kill_summary, replay_line, status_line
 from tui.widgets import rows
 from tui.widgets.eventtext import describe, detail
