@@ -12,12 +12,10 @@ from decimal import Context, Decimal
 import msgspec
 
 from engine.core.config import Exits
+from engine.core.exits import SIGNAL_EXIT, STOP, TAKE_PROFIT, TRAILING_STOP
 from engine.core.inputs import Candle
 from engine.core.positions import Position
 from engine.core.types import MINUTE_US, QUANTUM, ZERO, PositionSide, money
-
-#: Roles of exit orders, in the order of their priority.
-SIGNAL_EXIT, STOP, TAKE_PROFIT, TRAILING_STOP = "SIGNAL_EXIT", "STOP", "TAKE_PROFIT", "TRAILING_STOP"
 
 #: Why a stop is where it is; its distance follows from it.
 INITIAL, TRAILED, POSITIVE = "initial", "trailed", "positive"

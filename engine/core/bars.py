@@ -268,7 +268,7 @@ class _Steps:
         ctx, series = self.ctx, self.series
         draft = entries.leaving(ctx, position, series.instrument, role, OrderType.LIMIT, quantity)
         out: Events = []
-        if role == bar_exits.SIGNAL_EXIT:
+        if role == exits.SIGNAL_EXIT:
             signal = entries.signalled(ctx, self.runner, series, position.side, "EXIT", self.bar.close)
             draft.signal_id, draft.tag = signal.signal_id, signal.tag
             out.append(signal)

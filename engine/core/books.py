@@ -91,6 +91,10 @@ def submitted(book: BotBook, e: ev.OrderSubmitted) -> None:
     book.last_entry_signal[f"{e.exchange} {e.symbol} {e.side}"] = e.signal_id
 
 
+#: Ends that the cooldown after a stop counts, when they lost money.
+_STOPPED = frozenset({"STOP", "TRAILING_STOP", "LIQUIDATION"})
+
+
 def closed(book: BotBook, e: ev.PositionClosed, entry_notional: Decimal) -> None:
     """A round trip has ended. One that made nothing neither wins nor loses, and ends a row of losses."""
     pnl = e.realized_pnl
@@ -98,7 +102,7 @@ def closed(book: BotBook, e: ev.PositionClosed, entry_notional: Decimal) -> None
     key = f"{e.exchange} {e.symbol}"
     if pnl < ZERO:
         book.losses, book.losses_in_row, book.lost = book.losses + 1, book.losses_in_row + 1, book.lost - pnl_pct
-        if e.reason in ("STOP", "LIQUIDATION"):
+        if e.reason in _STOPPED:
             book.last_stop_ts[key] = e.ts
     else:
         book.losses_in_row = 0

@@ -57,12 +57,12 @@ def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
     if position is None or order is None:
         raise InvariantError(f"fill {e.trade_id} left no position {e.position_id}")
     if position.id in ledger.closed_positions:
-        return _closed(ctx, position, order.role)
+        return _closed(ctx, position, exits.reason_of(position, order.role))
     if position.quantity < ZERO:
         text = f"{position.symbol} was sold beyond what was held: {position.quantity}"
         return [alert(ctx, "POSITION_NEGATIVE", text, position.symbol, position.bot_id)]
     entry = position.grows(e.side)
-    if not entry and (kept := dust(ctx, position, order.role)):
+    if not entry and (kept := dust(ctx, position, exits.reason_of(position, order.role))):
         return kept
     out: Events = []
     if entry and position.entry_quantity <= e.quantity:

@@ -11,7 +11,7 @@ from engine.core import exits, risk
 from engine.core.context import Context
 from engine.core.market import Runner, Series
 from engine.core.orders import Order
-from engine.core.positions import Position
+from engine.core.positions import Position, sellable
 from engine.core.sizing import entry_quantity
 from engine.core.strategy import explanation
 from engine.core.types import (
@@ -31,6 +31,8 @@ from engine.core.types import (
 )
 
 Events = list[ev.Event]
+
+_NOT_OFFERED, _TOO_SMALL = "the feed does not offer it any more", "what is left of it is less than any order may be"
 
 
 class Draft(msgspec.Struct, kw_only=True):
@@ -134,24 +136,24 @@ def place_exits(ctx: Context, position: Position) -> Events:
         return []
     series = ctx.market.series.get((position.exchange, position.symbol))
     if series is None:
-        return _not_offered(ctx, position)
+        return _stuck(ctx, position, _NOT_OFFERED)
     bot, instrument = ctx.setup.by_id.get(position.bot_id), series.instrument
-    wants = (
-        exits.wanted(position, bot.exits if bot else None, instrument, instrument.quantity_down(position.quantity))
-        if ctx.exits_rest(position.bot_id)
-        else []
-    )
-    stale, place = exits.missing(ctx.ledger, position, wants)
+    wants: list[exits.Wanted] = []
     out: Events = []
+    if ctx.exits_rest(position.bot_id):
+        quantity = sellable(position, instrument)
+        if quantity == ZERO:
+            out = _stuck(ctx, position, _TOO_SMALL)
+        else:
+            wants = exits.wanted(position, bot.exits if bot else None, instrument, quantity)
+    stale, place = exits.missing(ctx.ledger, position, wants)
     for order in stale:
         out += cancel(ctx, order, "replaced")
     for want in place:
         draft = leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
         draft.limit, draft.stop_price = want.price, want.stop_price
         draft.estimate = want.price or want.stop_price
-        if (
-            len(wants) == 2
-        ):  # a stop and its target: the venue may end one by the other; more than two are ours to see to
+        if len(wants) == 2:  # a stop and its target: the venue may end one by the other; more are ours to see to
             draft.oco_group = position.id
         out += gated(ctx, draft, ctx.number())
     return out
@@ -163,8 +165,10 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
         return []
     series = ctx.market.series.get((position.exchange, position.symbol))
     if series is None:
-        return _not_offered(ctx, position)
-    quantity = series.instrument.quantity_down(position.quantity)
+        return _stuck(ctx, position, _NOT_OFFERED)
+    quantity = sellable(position, series.instrument)
+    if quantity == ZERO:
+        return _stuck(ctx, position, _TOO_SMALL)
     draft = leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
     out: Events = []
     if runner is not None:
@@ -175,8 +179,8 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
     return out + gated(ctx, draft, ctx.number())
 
 
-def _not_offered(ctx: Context, position: Position) -> Events:
-    text = f"the feed does not offer {position.symbol} any more: no order can leave the position; close it at the venue"
+def _stuck(ctx: Context, position: Position, why: str) -> Events:
+    text = f"no order can leave {position.symbol}: {why}; close it by hand at the venue"
     return [alert(ctx, "EXIT_NOT_PLACED", text, position.symbol, position.bot_id)]
 
 

@@ -387,7 +387,8 @@ class PositionOpened(Event, frozen=True):
 
 
 class PositionClosed(Event, frozen=True):
-    """A round trip ended. `realized_pnl` is after fees, `reason` the role of the closing order."""
+    """A round trip ended. `realized_pnl` is after fees, `reason` the role of the closing order; TRAILING_STOP when that is a
+    stop that has trailed."""
 
     public_safe: ClassVar[bool] = True
     position_id: str

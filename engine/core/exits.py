@@ -18,7 +18,7 @@ from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.types import MINUTE_US, QUANTUM, ZERO, Instrument, OrderType, PositionSide, money
 
-STOP, TAKE_PROFIT, TARGET = "STOP", "TAKE_PROFIT", "TARGET_"
+STOP, TAKE_PROFIT, TARGET, TRAILING_STOP = "STOP", "TAKE_PROFIT", "TARGET_", "TRAILING_STOP"
 SIGNAL_EXIT, TIME_STOP, FLATTEN, BY_HAND = "SIGNAL_EXIT", "TIME_STOP", "FLATTEN", "BY_HAND"
 #: Orders that close what is left at market: one of them at a time.
 CLOSING = frozenset({SIGNAL_EXIT, TIME_STOP, FLATTEN, BY_HAND, STOP, TAKE_PROFIT})
@@ -139,6 +139,11 @@ def _outwards(stop: Decimal, long: bool, instrument: Instrument) -> Decimal | No
     """Rounded away from the price. A stop below the first tick is no stop: better none than one that every venue refuses."""
     rounded = instrument.price_down(stop) if long else instrument.price_up(stop)
     return rounded if rounded > ZERO else None
+
+
+def reason_of(position: Position, role: str) -> str:
+    """Why a position ended, by the role of the order that ended it: from its first tightening on a stop is a trailing one."""
+    return TRAILING_STOP if role == STOP and position.trailing else role
 
 
 def wanted(position: Position, exits: Exits | None, instrument: Instrument, quantity: Decimal) -> list[Wanted]:

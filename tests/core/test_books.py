@@ -105,6 +105,7 @@ def test_round_trips_teach_wins_and_losses() -> None:
     ("pnl", "reason", "rests"),
     [
         ("-1", "STOP", True),
+        ("-1", "TRAILING_STOP", True),
         ("-1", "LIQUIDATION", True),
         ("-1", "SIGNAL_EXIT", False),
         ("1", "STOP", False),

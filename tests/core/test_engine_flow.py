@@ -101,7 +101,7 @@ async def test_the_stop_trails_and_never_loosens(tmp_path: Path) -> None:
     assert [o.stop_price for o in world.ledger.orders.values()] == [D("108.90")]
     events = await world.candle(109, 109, 100, 100)
     closed = next(e for e in events if isinstance(e, ev.PositionClosed))
-    assert (closed.exit_price, closed.reason) == (D("108.90"), "STOP")
+    assert (closed.exit_price, closed.reason) == (D("108.90"), "TRAILING_STOP")
 
 
 async def test_costs_are_charged_to_the_last_digit(tmp_path: Path) -> None:

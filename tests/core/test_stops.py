@@ -6,12 +6,13 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core.ledger import restore
 from engine.core.types import BotStatus, TradingState, Verb
-from tests.core.worlds import RULES, World, config, kinds
+from tests.core.worlds import BTC, RULES, World, config, kinds
 
 RESTING = {"order_type": "LIMIT", "offset_bps": "100", "valid_min": 60}
 
@@ -207,3 +208,18 @@ async def test_one_position_and_one_order_by_hand(tmp_path: Path) -> None:
     assert not (await world.command(Verb.CLOSE_POSITION, target=position))[0][0]
     closed = of(await world.candle(99.5, 100, 99, 99.5), ev.PositionClosed)
     assert closed[0].reason == "BY_HAND"
+
+
+async def test_what_is_less_than_any_order_is_said_and_not_sent(tmp_path: Path) -> None:
+    """The venue has raised its smallest order above what is held: neither exits nor a stop verb send what it must refuse."""
+    world = await holding(tmp_path)
+    await world.command(Verb.CANCEL, "test")
+    series = world.engine.state.market.series["test", "BTC/USDT"]
+    series.instrument = msgspec.structs.replace(BTC, min_quantity=D(2))
+    for verb in (Verb.RESUME, Verb.FLATTEN):
+        _, events = await world.command(verb, "test")
+        told = [e for e in events if isinstance(e, ev.AlertTriggered)]
+        assert [e.code for e in told] == ["EXIT_NOT_PLACED"]
+        assert told[0].text.startswith("no order can leave BTC/USDT: what is left of it is less than any order may be")
+        assert not [e for e in events if isinstance(e, ev.IntentEvaluated | ev.OrderSubmitted)]
+    assert len(world.ledger.positions) == 1 and not world.ledger.orders
