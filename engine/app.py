@@ -20,11 +20,11 @@ from db.journal import PgJournal
 from db.queries import Queries
 from engine import paths, publish, status
 from engine.client import ConfigLine, EquityPoint
+from engine.config_diff import diff
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.canonical import decimal_text
 from engine.core.config import ConfigError, default_config, parse_config
-from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.inputs import Candle, Quote
 from engine.core.ledger import Ledger

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
-from engine.core.columns import Columns, ColumnStrategy
+from engine.columns import Columns, ColumnStrategy
 from engine.core.config import Config
 from engine.core.context import State
 from engine.core.inputs import Candle, Command, MarketInput, Tick
@@ -80,7 +80,7 @@ class Backtest:
         self.market = market
 
     def look_up(self, exchange: str, symbol: str, bars: Columns, timeframe_us: int) -> None:
-        """Let the rules on a symbol be answered from the columns of its whole history (`engine.core.columns`: the second
+        """Let the rules on a symbol be answered from the columns of its whole history (`engine.columns`: the second
         evaluator of the same tree, equal on every bar by test), instead of being worked out bar by bar. Before the first bar;
         documents that read features are left alone, because features come with the inputs."""
         for runner in self.market.series[(exchange, symbol)].runners:

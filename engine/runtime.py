@@ -15,10 +15,10 @@ from typing import Protocol, cast
 import msgspec
 import structlog
 
+from engine.config_diff import diff as config_diff
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
-from engine.core.config_diff import diff as config_diff
 from engine.core.context import Context, State
 from engine.core.inputs import (
     GENESIS,

@@ -17,9 +17,9 @@ import msgspec
 
 from db.memory import MemoryJournal
 from engine.client import ConfigLine, EquityPoint, Outcome, Snapshot
+from engine.config_diff import diff
 from engine.core import decide
 from engine.core.config import Config
-from engine.core.config_diff import diff
 from engine.core.context import State
 from engine.core.events import Recorded
 from engine.core.inputs import Candle

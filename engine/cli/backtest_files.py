@@ -23,10 +23,10 @@ from engine.core import margin
 from engine.core.canonical import decimal_text
 from engine.core.config import default_config
 from engine.core.events import BotStatusChanged, Event, encode
-from engine.core.metrics import Figures, Tally
 from engine.core.types import QUANTUM, BotStatus
 from engine.feeds.base import utc
 from engine.feeds.replay import ReplayFeed
+from engine.metrics import Figures, Tally
 from engine.naming import one_currency
 
 #: Candles between two lines of progress.

@@ -1,5 +1,5 @@
 """What rules mean: two evaluators of one tree, closures on each closed bar (here) and numpy columns on a whole history
-(`engine.core.columns`).
+(`engine.columns`).
 
 Logic is Kleene's: true, false, unknown. A comparison is unknown while an operand is (warm-up, NaN, a stale feature); `all`
 is false as soon as one part is false, `any` true as soon as one part is true. A cross is "a > b on this bar and a <= b on

@@ -10,7 +10,7 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.columns import ColumnStrategy, evaluate_columns, feature_column, series_columns, signal_columns
+from engine.columns import ColumnStrategy, evaluate_columns, feature_column, series_columns, signal_columns
 from engine.core.evaluate import BITS, compile_rules
 from engine.core.indicators import PRICES
 from engine.core.inputs import Candle

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.config_diff import diff
 from engine.core import events as ev
 from engine.core.config import (
     DEFAULT_STRATEGY,
@@ -19,7 +20,6 @@ from engine.core.config import (
     default_config,
     parse_config,
 )
-from engine.core.config_diff import diff
 from engine.core.setup import Setup
 from engine.core.types import Verb, entity_id
 from engine.publish import warmth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.columns import ColumnStrategy
+from engine.columns import ColumnStrategy
 from engine.core.types import InvariantError
 from tests import golden
 

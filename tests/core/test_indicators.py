@@ -12,8 +12,8 @@ import talib
 import talib.abstract
 from numpy.typing import NDArray
 
+from engine.columns import series_columns
 from engine.core import indicators as ta
-from engine.core.columns import series_columns
 from engine.core.indicators import EXCLUDED, PRICES, IndicatorSet, RollingVwap
 from engine.core.inputs import Candle
 from engine.core.rules import Indicator

@@ -8,8 +8,8 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.inputs import PHASE_AFTER, Cause
-from engine.core.metrics import Tally, covered_us
 from engine.core.types import MINUTE_US, PositionSide, Side
+from engine.metrics import Tally, covered_us
 
 CAUSE = Cause(0, 0, "", "", PHASE_AFTER, "candle", 0)
 
