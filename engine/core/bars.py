@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Decimal
 
+import msgspec
+
 from engine.core import bar_exits, entries, exits
 from engine.core import events as ev
 from engine.core.bar_exits import Bar, Held, Stop
@@ -257,22 +259,24 @@ class _Steps:
         return entries.enter(self.ctx, self.runner, self.series, side, None, limit=self._tick(price))
 
     def _add(self, position: Position, quantity: Decimal, price: Decimal) -> Events:
-        draft = entries.leaving(self.ctx, position, self.series.instrument, ADD, OrderType.LIMIT, quantity)
-        draft.side = Side.BUY if position.side is PositionSide.LONG else Side.SELL
-        draft.origin, draft.reduce_only = Origin.ENTRY, False
-        signal = entries.signalled(self.ctx, self.runner, self.series, position.side, "ENTRY", self.bar.close)
-        draft.signal_id, draft.tag = signal.signal_id, signal.tag
-        return [signal, *self._send(draft, price, signal)]
+        ctx, series = self.ctx, self.series
+        signal = entries.signalled(ctx, self.runner, series, position.side, "ENTRY", self.bar.close)
+        limit = self._tick(price)
+        leaving = entries.leaving(
+            ctx, position, series.instrument, ADD, OrderType.LIMIT, quantity, limit, signal=signal
+        )
+        side = Side.BUY if position.side is PositionSide.LONG else Side.SELL
+        order = msgspec.structs.replace(leaving, side=side, origin=Origin.ENTRY, reduce_only=False)
+        return [signal, *entries.gated(ctx, order, limit, signal)]
 
     def _exit(self, position: Position, role: str, quantity: Decimal, price: Decimal) -> Events:
-        ctx, series = self.ctx, self.series
-        draft = entries.leaving(ctx, position, series.instrument, role, OrderType.LIMIT, quantity)
-        out: Events = []
+        ctx, series, limit = self.ctx, self.series, self._tick(price)
+        signal = None
         if role == exits.SIGNAL_EXIT:
             signal = entries.signalled(ctx, self.runner, series, position.side, "EXIT", self.bar.close)
-            draft.signal_id, draft.tag = signal.signal_id, signal.tag
-            out.append(signal)
-        return out + self._send(draft, price)
+        order = entries.leaving(ctx, position, series.instrument, role, OrderType.LIMIT, quantity, limit, signal=signal)
+        out = entries.gated(ctx, order, limit)
+        return out if signal is None else [signal, *out]
 
     def _reprice(self, order: Order) -> Events:
         """The same order again at the proposed price; an entry keeps its money, not its quantity."""
@@ -282,11 +286,8 @@ class _Steps:
         quantity = order.remaining
         if order.origin is Origin.ENTRY:
             quantity = self._lots(quantity * order.price / price)
-        return self._send(entries.again(order, self.series.instrument, quantity), price)
-
-    def _send(self, draft: entries.Draft, price: Decimal, signal: ev.SignalGenerated | None = None) -> Events:
-        draft.limit = draft.estimate = self._tick(price)
-        return entries.gated(self.ctx, draft, self.ctx.number(), signal)
+        limit = self._tick(price)
+        return entries.gated(self.ctx, entries.again(self.ctx, order, self.series.instrument, quantity, limit), limit)
 
     def _tick(self, price: Decimal) -> Decimal:
         return round_to(price, self.series.instrument.tick_size)

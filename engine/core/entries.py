@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import msgspec
-
 from engine.core import events as ev
 from engine.core import exits, risk
 from engine.core.context import Context
@@ -20,7 +18,6 @@ from engine.core.types import (
     ZERO,
     Instrument,
     InstrumentKind,
-    MarginMode,
     OrderType,
     Origin,
     PositionMode,
@@ -33,36 +30,6 @@ from engine.core.types import (
 Events = list[ev.Event]
 
 _NOT_OFFERED, _TOO_SMALL = "the feed does not offer it any more", "what is left of it is less than any order may be"
-
-
-class Draft(msgspec.Struct, kw_only=True):
-    """An order before its gates. `limit` is its price; without one, `estimate` is what a marketable order will cost."""
-
-    position_id: str
-    bot_id: str
-    strategy_id: str
-    portfolio_id: str
-    signal_id: str
-    instrument: Instrument
-    side: Side
-    position_side: PositionSide
-    order_type: OrderType
-    time_in_force: TimeInForce
-    origin: Origin
-    role: str
-    quantity: Decimal
-    estimate: Decimal | None
-    limit: Decimal | None = None
-    stop_price: Decimal | None = None
-    reduce_only: bool = False
-    valid_until: int | None = None
-    oco_group: str = ""
-    leverage: Decimal = ONE
-    margin_mode: MarginMode = MarginMode.ISOLATED
-    hedge: bool = False
-    tag: str = ""
-    replaces: str = ""
-    placed_ts: int = 0
 
 
 def enter(
@@ -92,15 +59,20 @@ def enter(
     number = ctx.number()
     if size.code:
         return [signal, denied(ctx, signal, ctx.id("order", number), ZERO, size.code, size.reason)]
-    entry = bot.entry
+    entry, linear = bot.entry, instrument.kind is InstrumentKind.LINEAR
     resting = limit is not None
-    draft = Draft(
-        position_id=position.id if position else ctx.id("position", number),
+    order = ev.OrderSubmitted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=ctx.id("order", number),
+        number=number,
+        signal_id=signal.signal_id,
         bot_id=bot.id,
         strategy_id=bot.strategy_id,
         portfolio_id=bot.portfolio_id,
-        signal_id=signal.signal_id,
-        instrument=instrument,
+        position_id=position.id if position else ctx.id("position", number),
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
         side=Side.BUY if buys else Side.SELL,
         position_side=side,
         order_type=OrderType.LIMIT if resting else OrderType.MARKET,
@@ -108,15 +80,20 @@ def enter(
         origin=Origin.ENTRY,
         role="ENTRY",
         quantity=size.quantity,
-        estimate=estimate,
-        limit=limit,
+        price=limit,
+        stop_price=None,
+        reduce_only=False,
         valid_until=ctx.ts + entry.valid_min * MINUTE_US if resting else None,
-        leverage=bot.margin.leverage if instrument.kind is InstrumentKind.LINEAR else ONE,
+        config_version=ctx.setup.version,
+        trigger=ctx.setup.trigger,
+        kind=instrument.kind,
+        contract_size=instrument.contract_size,
+        leverage=bot.margin.leverage if linear else ONE,
         margin_mode=bot.margin.mode,
-        hedge=instrument.kind is InstrumentKind.LINEAR and bot.margin.position_mode is PositionMode.HEDGE,
+        hedge=linear and bot.margin.position_mode is PositionMode.HEDGE,
         tag=signal.tag,
     )
-    return [signal, *gated(ctx, draft, number, signal)]
+    return [signal, *gated(ctx, order, estimate, signal, view)]
 
 
 def _entry_limit(ctx: Context, runner: Runner, instrument: Instrument, mark: Decimal, buys: bool) -> Decimal | None:
@@ -147,15 +124,15 @@ def place_exits(ctx: Context, position: Position) -> Events:
         else:
             wants = exits.wanted(position, bot.exits if bot else None, instrument, quantity)
     stale, place = exits.missing(ctx.ledger, position, wants)
-    for order in stale:
-        out += cancel(ctx, order, "replaced")
+    for wrong in stale:
+        out += cancel(ctx, wrong, "replaced")
+    # A stop and its target: the venue may end one by the other; more than two are ours to see to.
+    group = position.id if len(wants) == 2 else ""
     for want in place:
-        draft = leaving(ctx, position, instrument, want.role, want.order_type, want.quantity)
-        draft.limit, draft.stop_price = want.price, want.stop_price
-        draft.estimate = want.price or want.stop_price
-        if len(wants) == 2:  # a stop and its target: the venue may end one by the other; more are ours to see to
-            draft.oco_group = position.id
-        out += gated(ctx, draft, ctx.number())
+        order = leaving(
+            ctx, position, instrument, want.role, want.order_type, want.quantity, want.price, want.stop_price, group
+        )
+        out += gated(ctx, order, want.price or want.stop_price)
     return out
 
 
@@ -169,14 +146,13 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
     quantity = sellable(position, series.instrument)
     if quantity == ZERO:
         return _stuck(ctx, position, _TOO_SMALL)
-    draft = leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity)
-    out: Events = []
+    mark = series.price
+    signal = None
     if runner is not None:
-        mark = series.price or position.mark_price
-        signal = signalled(ctx, runner, series, position.side, "EXIT", mark)
-        out.append(signal)
-        draft.signal_id, draft.tag = signal.signal_id, signal.tag
-    return out + gated(ctx, draft, ctx.number())
+        signal = signalled(ctx, runner, series, position.side, "EXIT", mark or position.mark_price)
+    order = leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity, signal=signal)
+    out = gated(ctx, order, mark)
+    return out if signal is None else [signal, *out]
 
 
 def _stuck(ctx: Context, position: Position, why: str) -> Events:
@@ -209,41 +185,69 @@ def cancel(ctx: Context, order: Order, reason: str) -> Events:
 
 
 def leaving(
-    ctx: Context, position: Position, instrument: Instrument, role: str, order_type: OrderType, quantity: Decimal
-) -> Draft:
-    """A reduce-only order of a position."""
-    market = order_type is OrderType.MARKET
-    return Draft(
-        position_id=position.id,
+    ctx: Context,
+    position: Position,
+    instrument: Instrument,
+    role: str,
+    order_type: OrderType,
+    quantity: Decimal,
+    price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+    oco_group: str = "",
+    signal: ev.SignalGenerated | None = None,
+) -> ev.OrderSubmitted:
+    """A reduce-only order of a position, before its gates."""
+    number = ctx.number()
+    return ev.OrderSubmitted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=ctx.id("order", number),
+        number=number,
+        signal_id=position.signal_id if signal is None else signal.signal_id,
         bot_id=position.bot_id,
         strategy_id=position.strategy_id,
         portfolio_id=position.portfolio_id,
-        signal_id=position.signal_id,
-        instrument=instrument,
+        position_id=position.id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
         side=Side.SELL if position.side is PositionSide.LONG else Side.BUY,
         position_side=position.side,
         order_type=order_type,
-        time_in_force=TimeInForce.IOC if market else TimeInForce.GTC,
+        time_in_force=TimeInForce.IOC if order_type is OrderType.MARKET else TimeInForce.GTC,
         origin=Origin.FLATTEN if role == exits.FLATTEN else Origin.EXIT,
         role=role,
         quantity=quantity,
-        estimate=ctx.market.mark(position.exchange, position.symbol) if market else None,
+        price=price,
+        stop_price=stop_price,
         reduce_only=True,
+        valid_until=None,
+        config_version=ctx.setup.version,
+        oco_group=oco_group,
+        trigger=ctx.setup.trigger,
+        kind=instrument.kind,
+        contract_size=instrument.contract_size,
         leverage=position.leverage,
         margin_mode=position.margin_mode,
         hedge=position.hedge,
+        tag="" if signal is None else signal.tag,
     )
 
 
-def again(order: Order, instrument: Instrument, quantity: Decimal) -> Draft:
-    """The order once more, to be amended: cancel and new. Its age goes on."""
-    return Draft(
-        position_id=order.position_id,
+def again(ctx: Context, order: Order, instrument: Instrument, quantity: Decimal, price: Decimal) -> ev.OrderSubmitted:
+    """The order once more, amended: cancel and new. Its age goes on."""
+    number = ctx.number()
+    return ev.OrderSubmitted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=ctx.id("order", number),
+        number=number,
+        signal_id=order.signal_id,
         bot_id=order.bot_id,
         strategy_id=order.strategy_id,
         portfolio_id=order.portfolio_id,
-        signal_id=order.signal_id,
-        instrument=instrument,
+        position_id=order.position_id,
+        exchange=instrument.exchange,
+        symbol=instrument.symbol,
         side=order.side,
         position_side=order.position_side,
         order_type=order.order_type,
@@ -251,11 +255,15 @@ def again(order: Order, instrument: Instrument, quantity: Decimal) -> Draft:
         origin=order.origin,
         role=order.role,
         quantity=quantity,
-        estimate=order.price,
-        limit=order.price,
+        price=price,
         stop_price=order.stop_price,
         reduce_only=order.reduce_only,
+        valid_until=None,
+        config_version=ctx.setup.version,
         oco_group=order.oco_group,
+        trigger=ctx.setup.trigger,
+        kind=instrument.kind,
+        contract_size=instrument.contract_size,
         leverage=order.leverage,
         margin_mode=order.margin_mode,
         hedge=order.hedge,
@@ -265,91 +273,38 @@ def again(order: Order, instrument: Instrument, quantity: Decimal) -> Draft:
     )
 
 
-def gated(ctx: Context, draft: Draft, number: int, signal: ev.SignalGenerated | None = None) -> Events:
-    """Every gate's word on a draft, then the order, or why there is none. An exit that is blocked is an alarm."""
-    order_id = ctx.id("order", number)
-    instrument = draft.instrument
-    intent = risk.Intent(
-        bot_id=draft.bot_id,
-        exchange=instrument.exchange,
-        symbol=instrument.symbol,
-        side=draft.side,
-        order_type=draft.order_type,
-        origin=draft.origin,
-        quantity=draft.quantity,
-        price=draft.limit or draft.estimate,
-        stop_price=draft.stop_price,
-        reduce_only=draft.reduce_only,
-        position_side=draft.position_side,
-        time_in_force=draft.time_in_force,
-        kind=instrument.kind,
-        contract_size=instrument.contract_size,
-        leverage=draft.leverage,
-        margin_mode=draft.margin_mode,
-        signal_id=draft.signal_id,
-        replaces=draft.replaces,
-    )
-    gates = risk.evaluate(ctx.view(ctx.ledger.accounts[draft.portfolio_id]), intent)
-    verdict = risk.verdict_of(gates)
+def gated(
+    ctx: Context,
+    order: ev.OrderSubmitted,
+    estimate: Decimal | None,
+    signal: ev.SignalGenerated | None = None,
+    view: risk.View | None = None,
+) -> Events:
+    """Every gate's word on an order, then the order, or why there is none. An exit that is blocked is an alarm.
+
+    `estimate` is what an order without a limit will cost.
+    """
+    gates, verdict = risk.evaluate(view or ctx.view(ctx.ledger.accounts[order.portfolio_id]), order, estimate)
     evaluated = ev.IntentEvaluated(
         ts=ctx.ts,
         cause=ctx.cause,
-        order_id=order_id,
-        signal_id=draft.signal_id,
-        bot_id=draft.bot_id,
-        exchange=instrument.exchange,
-        symbol=instrument.symbol,
-        side=draft.side,
+        order_id=order.order_id,
+        signal_id=order.signal_id,
+        bot_id=order.bot_id,
+        exchange=order.exchange,
+        symbol=order.symbol,
+        side=order.side,
         verdict=verdict,
         gates=gates,
     )
     if verdict is not Verdict.BLOCKED:
-        return [evaluated, _submitted(ctx, draft, order_id, number)]
+        return [evaluated, order]
     blocked = next(g for g in gates if g.verdict is Verdict.BLOCKED)
     why = f"{blocked.gate}: {blocked.actual} against {blocked.limit}"
-    if signal is not None and not draft.reduce_only:
-        return [evaluated, denied(ctx, signal, order_id, draft.quantity, blocked.code, why)]
-    text = f"{draft.role} of {instrument.symbol} was blocked by {why}"
-    return [evaluated, alert(ctx, "EXIT_BLOCKED", text, instrument.symbol, draft.bot_id)]
-
-
-def _submitted(ctx: Context, draft: Draft, order_id: str, number: int) -> ev.OrderSubmitted:
-    instrument = draft.instrument
-    return ev.OrderSubmitted(
-        ts=ctx.ts,
-        cause=ctx.cause,
-        order_id=order_id,
-        number=number,
-        signal_id=draft.signal_id,
-        bot_id=draft.bot_id,
-        strategy_id=draft.strategy_id,
-        portfolio_id=draft.portfolio_id,
-        position_id=draft.position_id,
-        exchange=instrument.exchange,
-        symbol=instrument.symbol,
-        side=draft.side,
-        position_side=draft.position_side,
-        order_type=draft.order_type,
-        time_in_force=draft.time_in_force,
-        origin=draft.origin,
-        role=draft.role,
-        quantity=draft.quantity,
-        price=draft.limit,
-        stop_price=draft.stop_price,
-        reduce_only=draft.reduce_only,
-        valid_until=draft.valid_until,
-        config_version=ctx.setup.version,
-        oco_group=draft.oco_group,
-        trigger=ctx.setup.costs.trigger,
-        kind=instrument.kind,
-        contract_size=instrument.contract_size,
-        leverage=draft.leverage,
-        margin_mode=draft.margin_mode,
-        hedge=draft.hedge,
-        tag=draft.tag,
-        replaces=draft.replaces,
-        placed_ts=draft.placed_ts,
-    )
+    if signal is not None and not order.reduce_only:
+        return [evaluated, denied(ctx, signal, order.order_id, order.quantity, blocked.code, why)]
+    text = f"{order.role} of {order.symbol} was blocked by {why}"
+    return [evaluated, alert(ctx, "EXIT_BLOCKED", text, order.symbol, order.bot_id)]
 
 
 def signalled(

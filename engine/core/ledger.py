@@ -104,7 +104,6 @@ class Ledger(msgspec.Struct):
     calm: bool = True  # no stop asks for more than the entries: protective orders rest, nothing is being flattened
     next_expiry: int = 0
     messages: Messages = msgspec.field(default_factory=Messages)
-    in_doubt_since: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
     digest: str = ""
 

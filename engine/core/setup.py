@@ -85,6 +85,7 @@ class Setup:
         self.sha256 = sha256_hex(self.text.encode())
         self.account = config.account
         self.costs = config.costs
+        self.trigger = config.costs.trigger
         self.bars = config.costs.convention == "bar"
         self.sample_us = config.account.equity_sample_s * 1_000_000
         self.entry_slip = (config.costs.slippage_bps + config.costs.half_spread_bps) / 10_000

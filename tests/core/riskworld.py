@@ -245,6 +245,21 @@ class Scene:
             "origin": Origin.ENTRY,
             "quantity": D(quantity),
             "price": None if price is None else D(price),
+            "ts": self.at,
+            "cause": self.cause(),
+            "order_id": "asked",
+            "number": 1,
+            "signal_id": "",
+            "strategy_id": "",
+            "portfolio_id": self.account.portfolio_id,
+            "position_id": "",
+            "position_side": PositionSide.LONG,
+            "time_in_force": TimeInForce.GTC,
+            "role": "ENTRY",
+            "stop_price": None,
+            "reduce_only": False,
+            "valid_until": None,
+            "config_version": 1,
         }
         return risk.Intent(**(fields | changes))
 
@@ -258,7 +273,7 @@ class Scene:
 
     def says(self, gate: str, intent: risk.Intent | None = None, at: int | None = None) -> GateResult:
         """The word of one gate, out of the whole evaluation."""
-        words = risk.evaluate(self.view(at), intent or self.intent())
+        words = risk.evaluate(self.view(at), intent or self.intent())[0]
         return next(word for word in words if word.gate == gate)
 
     def told(self, gate: str, intent: risk.Intent | None = None, at: int | None = None) -> str:

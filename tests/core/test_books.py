@@ -184,4 +184,4 @@ def test_baselines_are_facts_that_survive_a_restart() -> None:
 def _words(scene: Scene) -> Any:
     from engine.core import risk
 
-    return risk.evaluate(scene.view(), scene.intent())
+    return risk.evaluate(scene.view(), scene.intent())[0]

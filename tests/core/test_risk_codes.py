@@ -135,10 +135,10 @@ def test_a_code_happens_and_nothing_without_its_cause(code: str) -> None:
     scene = Scene(limits)
     if happened is not None:
         happened(scene)
-    words = risk.evaluate(scene.view(), scene.intent(**intent))
+    words = risk.evaluate(scene.view(), scene.intent(**intent))[0]
     assert code in {word.code for word in words if word.verdict == "BLOCKED"}
     assert all((word.code == "") == (word.verdict == "ALLOWED") for word in words)
-    assert not [word for word in risk.evaluate(Scene().view(), Scene().intent()) if word.code]
+    assert not [word for word in risk.evaluate(Scene().view(), Scene().intent())[0] if word.code]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Play:
         quantity = D(size * 100 if future else size)
         view = scene.view()
         intent = scene.intent(str(quantity), str(price), **fields)
-        if risk.verdict_of(risk.evaluate(view, intent)) is Verdict.BLOCKED:
+        if risk.evaluate(view, intent)[1] is Verdict.BLOCKED:
             return
         self.sent += 1
         own = scene.ledger.open_position(bot.id, "test", symbol, fields["position_side"])

@@ -19,7 +19,7 @@ LOSSES = {"daily_loss_pct": {"hard": "5"}, "max_drawdown_pct": {"hard": "10"}}
 
 def trips(scene: Scene, intent: risk.Intent | None = None) -> list[tuple[str, TradingState, str]]:
     view = scene.view()
-    found = risk.trips(view, *((risk.evaluate(view, intent), intent.bot_id) if intent else ()))
+    found = risk.trips(view, *((risk.evaluate(view, intent)[0], intent.bot_id) if intent else ()))
     return [("probe" if trip.scope == scene.probe.id else trip.scope, trip.state, trip.actor) for trip in found]
 
 
@@ -309,11 +309,11 @@ def test_the_board_tells_the_oldest_data() -> None:
 def test_every_gate_speaks_also_after_the_first_that_blocks() -> None:
     scene = Scene({"max_order_value": {"hard": "1"}})
     scene.ledger.state = HALTED
-    words = risk.evaluate(scene.view(), scene.intent())
+    words = risk.evaluate(scene.view(), scene.intent())[0]
     assert [word.gate for word in words] == [gate.name for gate in GATES]
     assert [word.gate for word in words if word.verdict is Verdict.BLOCKED] == ["TRADING_STATE", "MAX_ORDER_VALUE"]
     assert risk.verdict_of(words) is Verdict.BLOCKED
-    closing = risk.evaluate(scene.view(), scene.closing())
+    closing = risk.evaluate(scene.view(), scene.closing())[0]
     assert [word.gate for word in closing] == [gate.name for gate in GATES]
     assert risk.verdict_of(closing) is Verdict.ALLOWED
     skipped = {word.gate for word in closing if word.limit == "reduce-only" and word.actual == ""}
@@ -322,7 +322,7 @@ def test_every_gate_speaks_also_after_the_first_that_blocks() -> None:
 
 def test_the_worst_verdict_counts() -> None:
     scene = Scene({"max_order_value": {"soft": "1"}})
-    words = risk.evaluate(scene.view(), scene.intent())
+    words = risk.evaluate(scene.view(), scene.intent())[0]
     assert risk.verdict_of(words) is Verdict.WARNED
     assert risk.verdict_of([]) is Verdict.ALLOWED
 
@@ -335,15 +335,15 @@ def test_what_leaves_is_never_skipped_by_the_rules_of_the_venue_the_collar_and_t
 def test_a_bot_that_the_config_does_not_know_may_leave_within_the_accounts_limits() -> None:
     scene = Scene({"max_messages_per_second": {"hard": "1"}})
     gone = scene.closing(bot_id="gone")
-    assert risk.verdict_of(risk.evaluate(scene.view(), gone)) is Verdict.ALLOWED
+    assert risk.evaluate(scene.view(), gone)[1] is Verdict.ALLOWED
     scene.ledger.messages.add(NOW)
-    assert risk.verdict_of(risk.evaluate(scene.view(), gone)) is Verdict.BLOCKED
+    assert risk.evaluate(scene.view(), gone)[1] is Verdict.BLOCKED
 
 
 def test_a_view_answers_for_the_intent_that_it_is_asked_of() -> None:
     scene = Scene({"max_order_value": {"hard": "200"}})
     view = scene.view()
-    first = [risk.verdict_of(risk.evaluate(view, scene.intent(q))) for q in ("1", "3", "2")]
+    first = [risk.evaluate(view, scene.intent(q))[1] for q in ("1", "3", "2")]
     assert first == ["ALLOWED", "BLOCKED", "ALLOWED"]
 
 

@@ -259,7 +259,7 @@ def test_a_size_passes_the_gates_that_it_looked_at(
     intent = scene.intent(
         str(found.quantity), str(price), side=Side.BUY if side is LONG else Side.SELL, position_side=side, **changes
     )
-    words = {word.gate: word for word in risk.evaluate(scene.view(), intent)}
+    words = {word.gate: word for word in risk.evaluate(scene.view(), intent)[0]}
     assert all(words[gate].verdict is not Verdict.BLOCKED for gate in ROOM), [words[gate] for gate in ROOM]
 
 

@@ -7,6 +7,7 @@ gate without a limit, or of one that does not concern a reduce-only order, is ma
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 import msgspec
 
@@ -77,23 +78,48 @@ GATES: tuple[Gate, ...] = (
 
 # -- an intent -----------------------------------------------------------------------------------------------------------
 
+#: Gates whose word follows from the state of the house alone (`_house`), not from the order.
+_STANDING = (
+    house.clock_skew,
+    house.reconciliation_clean,
+    house.in_doubt_limit,
+    house.journal_health,
+    house.config_hash,
+)
 
-def evaluate(view: View, intent: Intent) -> tuple[GateResult, ...]:
-    """Every gate's word, in the order of GATES."""
-    plan = view.plan(intent.bot_id)
+
+def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tuple[tuple[GateResult, ...], Verdict]:
+    """Every gate's word, in the order of GATES, and the worst verdict. `estimate` is what an order without a limit will cost."""
+    plan = view.ask(intent, estimate)
     sheet = plan.closing if intent.reduce_only else plan.entry
     if sheet is None:
         plan.entry, plan.closing = _sheet(plan, closing=False), _sheet(plan, closing=True)
-        return evaluate(view, intent)
-    words = list(sheet.words)
+        return evaluate(view, intent, estimate)
+    now = _house(view)
+    if now != sheet.house:
+        for index, ask in sheet.standing:
+            sheet.words[index] = ask(view, intent)
+        sheet.house = now
+        sheet.verdict = verdict_of(sheet.words[index] for index, _ in sheet.standing)
+    words, verdict = sheet.words.copy(), sheet.verdict
     for index, ask in sheet.live:
-        words[index] = ask(view, intent)
-    return tuple(words)  # type: ignore[arg-type]  # each None has been replaced
+        words[index] = word = ask(view, intent)
+        if word.verdict is not Verdict.ALLOWED and verdict is not Verdict.BLOCKED:
+            verdict = word.verdict
+    return tuple(words), verdict  # type: ignore[arg-type]  # each None has been replaced
+
+
+def _house(view: View) -> tuple[object, ...]:
+    """All that the standing gates look at, but for limits."""
+    ledger, state = view.ledger, view.market.house
+    doubts = tuple([o.bot_id for o in ledger.orders.values() if o.in_doubt])
+    return (state.reconciled, state.journal_ok, state.clock_skew_ms, ledger.config_sha256, doubts)
 
 
 def _sheet(plan: Plan, *, closing: bool) -> Sheet:
     words: list[GateResult | None] = []
     live: list[tuple[int, GateFunction]] = []
+    standing: list[tuple[int, GateFunction]] = []
     for index, gate in enumerate(GATES):
         if closing and not gate.closing:
             words.append(passes(gate.name, "reduce-only"))
@@ -101,18 +127,16 @@ def _sheet(plan: Plan, *, closing: bool) -> Sheet:
             words.append(passes(gate.name, "none"))
         else:
             words.append(None)
-            live.append((index, gate.ask))
-    return Sheet(tuple(words), tuple(live))
+            (standing if gate.ask in _STANDING else live).append((index, gate.ask))
+    return Sheet(words, tuple(live), tuple(standing))
 
 
-def verdict_of(results: Iterable[GateResult]) -> Verdict:
+def verdict_of(results: Iterable[GateResult | None]) -> Verdict:
     """The worst of them."""
     verdict = Verdict.ALLOWED
     for word in results:
-        if word.verdict is Verdict.BLOCKED:
-            return Verdict.BLOCKED
-        if word.verdict is Verdict.WARNED:
-            verdict = Verdict.WARNED
+        if word is not None and word.verdict is not Verdict.ALLOWED and verdict is not Verdict.BLOCKED:
+            verdict = word.verdict
     return verdict
 
 

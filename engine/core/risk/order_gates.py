@@ -90,7 +90,7 @@ def instrument_rules(view: View, intent: Intent) -> GateResult:
     if rules.kind is not intent.kind or rules.contract_size != intent.contract_size:
         has = f"{rules.kind} x {show(rules.contract_size)}"
         return blocks(_RULES, DenyCode.INSTRUMENT_CONTRACT, has, f"{intent.kind} x {show(intent.contract_size)}")
-    wrong = _prices(rules, intent) or _quantity(rules, intent, facts.quantity)
+    wrong = _prices(rules, intent, facts.estimate) or _quantity(rules, intent, facts.quantity)
     if wrong is not None:
         return wrong
     if intent.reduce_only:
@@ -98,9 +98,9 @@ def instrument_rules(view: View, intent: Intent) -> GateResult:
     return _contract(view, intent, rules, facts) or _notional(rules, facts.value)
 
 
-def _prices(rules: Instrument, intent: Intent) -> GateResult | None:
+def _prices(rules: Instrument, intent: Intent, estimate: Decimal | None) -> GateResult | None:
     """A price below one tick says that these rules are not this symbol's: no stop could be placed for it."""
-    tick, estimate = rules.tick_size, intent.price
+    tick = rules.tick_size
     if tick and intent.order_type is not OrderType.MARKET:
         for price in (estimate if intent.order_type in _LIMITS else None, intent.stop_price):
             if price is not None and (not price.is_finite() or price % tick):
@@ -205,24 +205,26 @@ _NO_SIBLING = passes(_SELF, "0", "0")
 def self_trade_prevention(view: View, intent: Intent) -> GateResult:
     """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order by what it is expected to
     cost; without a price, at any. What only leaves is warned."""
-    crossed = len([o for o in view.ledger.orders.values() if _crosses(intent, o)])
+    by_price = intent.order_type in _LIMITS or intent.order_type is OrderType.MARKET
+    mine = view.facts(intent).estimate if by_price else intent.stop_price
+    crossed = 0
+    for other in view.ledger.orders.values():
+        if other.bot_id != intent.bot_id and _crosses(intent, mine, other):
+            crossed += 1
     if not crossed:
         return _NO_SIBLING
     word = blocks(_SELF, DenyCode.SELF_TRADE, "0", str(crossed))
     return warned(word) if intent.reduce_only else word
 
 
-def _crosses(intent: Intent, other: Order) -> bool:
+def _crosses(intent: Intent, mine: Decimal | None, other: Order) -> bool:
     if (
         other.symbol != intent.symbol
         or other.exchange != intent.exchange
-        or other.bot_id == intent.bot_id
         or other.side is intent.side
         or other.price is None  # nothing of it is in the book
     ):
         return False
-    of_price = intent.order_type in _LIMITS or intent.order_type is OrderType.MARKET
-    mine = intent.price if of_price else intent.stop_price
     if mine is None:
         return True
     return mine >= other.price if intent.side is Side.BUY else mine <= other.price

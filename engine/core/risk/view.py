@@ -13,7 +13,7 @@ import msgspec
 
 from engine.core import margin
 from engine.core.books import BotBook
-from engine.core.events import GateResult
+from engine.core.events import GateResult, OrderSubmitted
 from engine.core.ledger import Ledger
 from engine.core.limits import Bound, Bounds, Limits, compile_limits
 from engine.core.market import Market, Series
@@ -23,52 +23,27 @@ from engine.core.setup import BotSetup, Setup
 from engine.core.types import (
     ONE,
     ZERO,
-    InstrumentKind,
-    MarginMode,
-    OrderType,
-    Origin,
+    InvariantError,
     PositionMode,
     PositionSide,
     Side,
-    TimeInForce,
+    Verdict,
 )
 
-
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that someone wants.
-
-    `price` is its limit, or the estimate of a marketable order, None when unknown; `quantity` in contracts of `contract_size`
-    units. `replaces` is the order that it amends, which does not count beside it.
-    """
-
-    bot_id: str
-    exchange: str
-    symbol: str
-    side: Side
-    order_type: OrderType
-    origin: Origin
-    quantity: Decimal
-    price: Decimal | None
-    stop_price: Decimal | None = None
-    reduce_only: bool = False
-    position_side: PositionSide = PositionSide.LONG
-    time_in_force: TimeInForce = TimeInForce.GTC
-    kind: InstrumentKind = InstrumentKind.SPOT
-    contract_size: Decimal = ONE
-    leverage: Decimal = ONE
-    margin_mode: MarginMode = MarginMode.ISOLATED
-    signal_id: str = ""
-    replaces: str = ""
-
-
+#: An order before it is sent: the event that will be its intent, if no gate blocks it.
+Intent = OrderSubmitted
 GateFunction = Callable[["View", Intent], GateResult]
 
 
-class Sheet(msgspec.Struct, frozen=True):
-    """Words of all gates on one kind of order: those that never change, None where a gate of `live` must be asked."""
+class Sheet(msgspec.Struct):
+    """Words of all gates on one kind of order: those that never change, those that follow from the state of the house (kept
+    until it changes), None where a gate of `live` must be asked."""
 
-    words: tuple[GateResult | None, ...]
+    words: list[GateResult | None]
     live: tuple[tuple[int, GateFunction], ...]
+    standing: tuple[tuple[int, GateFunction], ...]
+    house: tuple[object, ...] = ()  # as it was when the standing gates were asked
+    verdict: Verdict = Verdict.ALLOWED  # theirs
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -98,7 +73,8 @@ class Facts(msgspec.Struct):
     series: Series | None
     book: BotBook | None
     mark: Decimal | None
-    price: Decimal | None
+    estimate: Decimal | None  # its limit, else what it will cost; may be no number
+    price: Decimal | None  # the same, where it can be one
     quantity: Decimal | None
     value: Decimal | None
 
@@ -264,29 +240,34 @@ class View:
         return plan_of(self.setup, bot_id)
 
     def facts(self, intent: Intent) -> Facts:
-        """What the gates ask of an intent; kept until they ask of another one."""
+        """What the gates ask of the intent at hand (`ask`)."""
         facts = self._facts
         if facts is None or facts.intent is not intent:
-            facts = self._facts = self._look(intent)
+            raise InvariantError(f"gates are asked of {intent.order_id} before it is at hand")
         return facts
 
-    def _look(self, intent: Intent) -> Facts:
+    def ask(self, intent: Intent, estimate: Decimal | None) -> Plan:
+        """Look at an intent on behalf of all gates; the plan of its bot. `estimate` is what it will cost without a limit."""
         series = self.market.series.get((intent.exchange, intent.symbol))
         plan = self.plan(intent.bot_id)
-        price = usable(intent.price)
+        if intent.price is not None:
+            estimate = intent.price
+        price = usable(estimate)
         if intent.stop_price is not None and usable(intent.stop_price) is None:
             price = None
         quantity = usable(intent.quantity)
-        return Facts(
+        self._facts = Facts(
             intent,
             plan,
             series,
             self.ledger.bots.get(intent.bot_id),
             None if series is None else series.price,
+            estimate,
             price,
             quantity,
             None if price is None or quantity is None else notional(quantity, price, intent.contract_size),
         )
+        return plan
 
 
 def usable(number: Decimal | None) -> Decimal | None:
