@@ -418,7 +418,7 @@ class Engine:
             target=asked.target,
         )
 
-    async def _activation(self, command: Command) -> tuple[ev.Event, ...]:
+    async def _activation(self, command: Command) -> Sequence[ev.Event]:
         """Swap the config between two inputs, or raise ActivationRefused and leave everything as it is."""
         ledger, market = self.state.ledger, self.state.market
         document, sha256 = await self._load(command.version)
@@ -460,7 +460,7 @@ class Engine:
         except Exception as error:
             raise ActivationRefused(f"config {version}: {error}") from error
 
-    def _rejected(self, command: Command, reason: str) -> tuple[ev.Event, ...]:
+    def _rejected(self, command: Command, reason: str) -> Sequence[ev.Event]:
         ctx = Context(self.state, self.setup, command.ts, command.cause)
         event = ev.ConfigRejected(
             ts=command.ts, cause=command.cause, version=command.version, actor=command.actor, reason=reason

@@ -4,7 +4,7 @@ what is left of its orders, a stop cancels entries, a new day ends the daily los
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.core import bars, exits, risk
@@ -24,11 +24,12 @@ DAILY_LOSS_ACTOR = actor_of("DAILY_LOSS_LOCK")
 FLATTEN_TRIES = 10
 
 
-def follow(ctx: Context, event: ev.Event) -> Events:
+def follow(ctx: Context, event: ev.Event) -> Iterable[ev.Event]:
     """What an event that the ledger has taken in brings about."""
     handler = _FOLLOWERS.get(type(event))
-    out = handler(ctx, event) if handler is not None else []
-    return out + bars.follow(ctx, event) if ctx.setup.bars else out
+    if ctx.setup.bars:
+        return [*(handler(ctx, event) if handler is not None else ()), *bars.follow(ctx, event)]
+    return handler(ctx, event) if handler is not None else ()
 
 
 # -- fills and positions -----------------------------------------------------------------------------------------------

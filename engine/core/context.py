@@ -26,7 +26,7 @@ class State(msgspec.Struct):
 class Context:
     """One input's decision under way. Intent numbers and ids come from here, so that they are the same in every replay."""
 
-    __slots__ = ("_hash", "_number", "cause", "ledger", "market", "setup", "state", "told", "ts")
+    __slots__ = ("_key", "_number", "cause", "ledger", "market", "setup", "state", "told", "ts")
 
     def __init__(self, state: State, setup: Setup, ts: int, cause: Cause) -> None:
         self.state = state
@@ -36,7 +36,7 @@ class Context:
         self.ts = ts
         self.cause = cause
         self._number = state.ledger.intents
-        self._hash: hashlib._Hash | None = None
+        self._key = ""
         self.told: set[str] = set()  # stops whose end has been said by this input
 
     def number(self) -> int:
@@ -46,13 +46,13 @@ class Context:
 
     def id(self, kind: str, *parts: object) -> str:
         """A UUIDv7 from the input's time and sha256(ledger id, cause, kind, parts)."""
-        if self._hash is None:
-            cause = self.cause
-            key = f"{self.ledger.ledger_id}\x1f{cause.place}|{cause.kind}|{cause.ordinal}\x1f"
-            self._hash = hashlib.sha256(key.encode())
-        hashed = self._hash.copy()
-        hashed.update("\x1f".join((kind, *map(str, parts))).encode())
-        return uuid7_of(self.ts, hashed.hexdigest())
+        if not self._key:
+            c = self.cause
+            self._key = (
+                f"{self.ledger.ledger_id}|{c.ts}|{c.late}|{c.source}|{c.symbol}|{c.phase}|{c.kind}|{c.ordinal}\x1f"
+            )
+        text = "\x1f".join((self._key, kind, *map(str, parts)))
+        return uuid7_of(self.ts, hashlib.sha256(text.encode()).hexdigest())
 
     def view(self, account: Account | None = None) -> View:
         """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""

@@ -6,6 +6,7 @@ closed position cancels what is left, a halt cancels entries), until nothing mor
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from engine.core import events as ev
 from engine.core.commands import bot_status, on_command
 from engine.core.consequences import FLATTEN_TRIES, follow, moved, tripped
 from engine.core.context import Context, State
-from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
+from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits, taken_back
 from engine.core.fills import on_fill, on_funding, on_liquidation
 from engine.core.inputs import (
     MARKET_INPUTS,
@@ -26,11 +27,11 @@ from engine.core.inputs import (
     LiquidationReport,
     OrderReport,
     Tick,
-    VenueReport,
 )
 from engine.core.ledger import Ledger, drawdown, evolve
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
+from engine.core.orders import Order
 from engine.core.positions import Account, Position
 from engine.core.setup import BotSetup, Setup
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
@@ -53,22 +54,27 @@ Events = list[ev.Event]
 EVENTS_MAX = 10_000
 
 
-def step(state: State, value: Input, setup: Setup) -> tuple[ev.Event, ...]:
+def step(state: State, value: Input, setup: Setup) -> Sequence[ev.Event]:
     """Decide on one input and evolve the ledger. Returns the events in order; raises InvariantError, never anything else."""
     kind = type(value)
+    answer = _ANSWERS.get(kind)
+    if answer is not None:
+        ctx = Context(state, setup, value.ts, value.cause)
+        return _settle(ctx, answer(ctx, value))
     if kind is Candle:
         return on_candle(state, cast(Candle, value), setup)
     if kind is Tick:
         return on_tick(state, cast(Tick, value), setup)
-    if isinstance(value, MARKET_INPUTS):
-        state.market.hear(value)
-        if kind is not Funding:
-            return ()
+    if not isinstance(value, MARKET_INPUTS):
+        raise InvariantError(f"no decision for input {kind.__name__}")
+    state.market.hear(value)
+    if kind is not Funding:
+        return ()
     ctx = Context(state, setup, value.ts, value.cause)
-    return _settle(ctx, _decide(ctx, cast("Funding | VenueReport | Command", value)))
+    return _settle(ctx, on_funding(ctx, cast(Funding, value)))
 
 
-def apply(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
+def apply(ctx: Context, events: Events) -> Sequence[ev.Event]:
     """Evolve events that the shell decided (genesis, activation), with their consequences."""
     return _settle(ctx, events)
 
@@ -81,38 +87,24 @@ def warm(state: State, value: Input) -> None:
         state.market.hear(value)
 
 
-def _settle(ctx: Context, events: Events) -> tuple[ev.Event, ...]:
-    """Evolve events and what they bring about, breadth first."""
+def _settle(ctx: Context, events: Events) -> Events:
+    """Evolve events and what they bring about, breadth first; returns the same list, grown."""
+    if not events:
+        return events
     ledger = ctx.ledger
-    if events:
-        ctx.state.quiet_until = 0
+    ctx.state.quiet_until = 0
     for event in events:  # grows while it is walked
         evolve(ledger, event)
-        events.extend(follow(ctx, event))
+        events += follow(ctx, event)
         if len(events) > EVENTS_MAX:
             raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
-    return tuple(events)
-
-
-def _decide(ctx: Context, value: Funding | VenueReport | Command) -> Events:
-    match value:
-        case FillReport():
-            return on_fill(ctx, value)
-        case LiquidationReport():
-            return on_liquidation(ctx, value)
-        case Funding():
-            return on_funding(ctx, value)
-        case OrderReport():
-            return _on_report(ctx, value)
-        case Command():
-            return on_command(ctx, value)
-    raise InvariantError(f"no decision for input {type(value).__name__}")
+    return events
 
 
 # -- candles ---------------------------------------------------------------------------------------------------------
 
 
-def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...]:
+def on_candle(state: State, candle: Candle, setup: Setup) -> Sequence[ev.Event]:
     """What a closed bar brings about: positions on its symbol first, then each bot's signal, one bot after the other, each
     on the ledger that the one before has left: limits count what is on its way (I8)."""
     ledger = state.ledger
@@ -133,16 +125,16 @@ def on_candle(state: State, candle: Candle, setup: Setup) -> tuple[ev.Event, ...
         for runner in series.runners:
             for decide in (_on_life, _on_exit_signal, _on_entry_signal):
                 out += _settle(ctx, decide(ctx, runner, series))
-    return tuple(out)
+    return out
 
 
-def _on_bar(ctx: Context, series: Series) -> tuple[ev.Event, ...]:
+def _on_bar(ctx: Context, series: Series) -> Sequence[ev.Event]:
     """Convention `bar`: each bot works through the bar by the rules of bars.py."""
     out: Events = []
     for runner in series.runners:
         out += _settle(ctx, _on_life(ctx, runner, series))
         out += _settle(ctx, bars.on_bar(ctx, runner, series))
-    return tuple(out)
+    return out
 
 
 def _restless(position: Position, ledger: Ledger, setup: Setup, candle: Candle) -> bool:
@@ -249,7 +241,7 @@ _ENTRIES = {ENTER_LONG: PositionSide.LONG, ENTER_SHORT: PositionSide.SHORT}
 # -- ticks -----------------------------------------------------------------------------------------------------------
 
 
-def on_tick(state: State, tick: Tick, setup: Setup) -> tuple[ev.Event, ...]:
+def on_tick(state: State, tick: Tick, setup: Setup) -> Sequence[ev.Event]:
     """Time has passed: entries that are too old go, a day begins, falls of equity stop the trading, samples are taken."""
     if tick.ts < state.quiet_until:
         return ()
@@ -353,26 +345,63 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
     order = ctx.ledger.order(report.order_id)
     if order is None:
         return [alert(ctx, "ORDER_UNKNOWN", f"{report.status} of an order that this ledger does not know")]
-    base: dict[str, Any] = {"ts": ctx.ts, "cause": ctx.cause, "order_id": order.id, "bot_id": order.bot_id}
-    base["symbol"] = order.symbol
     if report.in_doubt:
-        return [ev.OrderInDoubt(**base, reason=report.reason)] if order.is_open and not order.in_doubt else []
-    if not orders.may(order, report.status):
-        if report.status is OrderStatus.ACCEPTED and report.exchange_order_id and not order.exchange_order_id:
-            return [ev.OrderAccepted(**base, exchange_order_id=report.exchange_order_id)]  # its fill was faster
+        doubt = ev.OrderInDoubt(
+            ts=ctx.ts,
+            cause=ctx.cause,
+            order_id=order.id,
+            bot_id=order.bot_id,
+            symbol=order.symbol,
+            reason=report.reason,
+        )
+        return [doubt] if order.is_open and not order.in_doubt else []
+    if report.status is OrderStatus.ACCEPTED:
+        return _on_accept(ctx, order, report)
+    end = _ENDS.get(report.status)  # not FILLED and the like: fills say so themselves, each with its trade id
+    if end is None or not orders.may(order, report.status):
         return []
-    match report.status:
-        case OrderStatus.ACCEPTED:
-            out: Events = [ev.OrderAccepted(**base, exchange_order_id=report.exchange_order_id)]
-            if order.status is OrderStatus.REJECTED:  # given up on, and alive: adopt it, say so, take it back
-                text = f"order {order.client_order_id} lives after all; it is cancelled"
-                out.append(alert(ctx, "ORDER_LATE", text, order.symbol, order.bot_id))
-                out.append(ev.CancelRequested(**base, number=ctx.number(), reason="late"))
-            return out
-        case OrderStatus.REJECTED:
-            return [ev.OrderRejected(**base, reason=report.reason)]
-        case OrderStatus.CANCELED:
-            return [ev.OrderCanceled(**base, reason=report.reason)]
-        case OrderStatus.EXPIRED:
-            return [ev.OrderExpired(**base, reason=report.reason)]
-    return []  # FILLED and the like: fills say so themselves, each with its trade id
+    return [
+        end(
+            ts=ctx.ts,
+            cause=ctx.cause,
+            order_id=order.id,
+            bot_id=order.bot_id,
+            symbol=order.symbol,
+            reason=report.reason,
+        )
+    ]
+
+
+_ENDS: dict[OrderStatus, type[ev.OrderRejected] | type[ev.OrderCanceled] | type[ev.OrderExpired]] = {
+    OrderStatus.REJECTED: ev.OrderRejected,
+    OrderStatus.CANCELED: ev.OrderCanceled,
+    OrderStatus.EXPIRED: ev.OrderExpired,
+}
+
+
+def _on_accept(ctx: Context, order: Order, report: OrderReport) -> Events:
+    number = report.exchange_order_id
+    if not orders.may(order, OrderStatus.ACCEPTED) and (not number or order.exchange_order_id):
+        return []  # old news; but a fill may be faster than the word that names the order
+    accepted = ev.OrderAccepted(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=order.id,
+        bot_id=order.bot_id,
+        symbol=order.symbol,
+        exchange_order_id=number,
+    )
+    if order.status is not OrderStatus.REJECTED:
+        return [accepted]
+    # Given up on, and alive: adopt it, say so, take it back.
+    text = f"order {order.client_order_id} lives after all; it is cancelled"
+    return [accepted, alert(ctx, "ORDER_LATE", text, order.symbol, order.bot_id), taken_back(ctx, order, "late")]
+
+
+#: What is decided on the venue's word and on a command.
+_ANSWERS: dict[type, Callable[[Context, Any], Events]] = {
+    OrderReport: _on_report,
+    FillReport: on_fill,
+    LiquidationReport: on_liquidation,
+    Command: on_command,
+}

@@ -169,19 +169,19 @@ def close_under_way(ctx: Context, position: Position) -> bool:
 
 
 def cancel(ctx: Context, order: Order, reason: str) -> Events:
-    if order.cancel_requested or not order.is_open:
-        return []
-    return [
-        ev.CancelRequested(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            order_id=order.id,
-            number=ctx.number(),
-            bot_id=order.bot_id,
-            symbol=order.symbol,
-            reason=reason,
-        )
-    ]
+    return [] if order.cancel_requested or not order.is_open else [taken_back(ctx, order, reason)]
+
+
+def taken_back(ctx: Context, order: Order, reason: str) -> ev.CancelRequested:
+    return ev.CancelRequested(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        order_id=order.id,
+        number=ctx.number(),
+        bot_id=order.bot_id,
+        symbol=order.symbol,
+        reason=reason,
+    )
 
 
 def leaving(

@@ -1,6 +1,6 @@
 """The ledger: the fold of the events. `evolve` is deterministic, in place, and never refuses a true fill.
 
-Closed orders and positions leave the hot state after 48 hours of input time; a digest keeps every one of them in the
+Closed orders and positions leave the hot state after 48 hours of input time; then a digest keeps every one of them in the
 state hash. The ledger holds no market data: marks live in `market.Market` and enter through `EquitySampled`.
 """
 
@@ -43,6 +43,10 @@ CLOSED_KEPT_US = 48 * HOUR_US
 
 def _by_number(order: Order) -> int:
     return order.number
+
+
+def _by_age(position: Position) -> tuple[int, str]:
+    return position.opened_ts, position.id
 
 
 class Counts(msgspec.Struct):
@@ -134,7 +138,7 @@ class Ledger(msgspec.Struct):
 
     def open_positions(self) -> list[Position]:
         """Open positions, oldest first."""
-        return sorted(self.positions.values(), key=lambda p: (p.opened_ts, p.id))
+        return sorted(self.positions.values(), key=_by_age)
 
     def orders_of(self, position_id: str) -> list[Order]:
         """A position's open orders in the order of their sending."""
@@ -172,10 +176,12 @@ def evolve(ledger: Ledger, event: ev.Event) -> None:
         raise InvariantError(f"no handler for event {type(event).__name__}")
     handler(ledger, event)
     cause = event.cause
-    ledger.cursor = cause
-    ledger.now = max(ledger.now, event.ts)
-    if cause.kind == "command":
-        ledger.commands = cause.ordinal
+    if cause is not ledger.cursor:  # the events of one input share it
+        ledger.cursor = cause
+        if cause.kind == "command":
+            ledger.commands = cause.ordinal
+    if event.ts > ledger.now:
+        ledger.now = event.ts
 
 
 def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
@@ -394,7 +400,6 @@ def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
     ]  # the money is where the position is, wherever its bot has moved to
     apply_fill(account, position, e)
     ledger.bots[e.bot_id].realized_pnl += e.pnl - e.fee_value
-    _fold_into_digest(ledger, e)
     _settle(ledger, account, position, e.ts)
     _rehome(ledger, order)
 
@@ -461,12 +466,18 @@ def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
     # Prune by the start of the day BEFORE: whatever goes was closed at least one committed batch ago.
     limit = ledger.day_end - DAY_US - CLOSED_KEPT_US
     ledger.day_end = e.day_end
-    for key in [k for k, order in ledger.closed_orders.items() if order.closed_ts < limit]:
-        del ledger.closed_orders[key]
+    orders = [order for order in ledger.closed_orders.values() if order.closed_ts < limit]
+    for order in orders:
+        del ledger.closed_orders[order.id]
     # A position stays as long as an order that may still fill names it: its id must not come to mean another.
-    named = {o.position_id for orders in (ledger.orders, ledger.closed_orders) for o in orders.values()}
-    for key in [k for k, p in ledger.closed_positions.items() if p.closed_ts < limit and k not in named]:
-        del ledger.closed_positions[key]
+    named = {o.position_id for o in (*ledger.orders.values(), *ledger.closed_orders.values())}
+    positions = [p for p in ledger.closed_positions.values() if p.closed_ts < limit and p.id not in named]
+    for position in positions:
+        del ledger.closed_positions[position.id]
+    if orders or positions:
+        orders.sort(key=_by_number)
+        positions.sort(key=_by_age)
+        _fold_into_digest(ledger, [orders, positions])
 
 
 def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
@@ -500,7 +511,6 @@ def _rehome(ledger: Ledger, order: Order) -> None:
         for stop in ledger.stops.values():
             if order.id in stop.orders:
                 stop.orders[order.id] = order.status
-        _fold_into_digest(ledger, order)
 
 
 def _count_resting(ledger: Ledger, order: Order, change: int) -> None:

@@ -40,8 +40,13 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
 
 
 class Order(msgspec.Struct):
-    """An order that was (or may have been) sent. Prices and quantities Decimal, times int microseconds UTC, 0 = not yet."""
+    """An order that was (or may have been) sent. Prices and quantities Decimal, times int microseconds UTC, 0 = not yet.
 
+    What it was sent with comes first, in the order of the fields of `OrderSubmitted` (`from_event`).
+    """
+
+    submitted_ts: int
+    cause: Cause
     id: str
     number: int
     signal_id: str
@@ -63,8 +68,6 @@ class Order(msgspec.Struct):
     reduce_only: bool
     valid_until: int | None
     config_version: int
-    submitted_ts: int
-    cause: Cause
     oco_group: str = ""
     replaces: str = ""
     trigger: str = "last"
@@ -125,44 +128,12 @@ class Order(msgspec.Struct):
 
 
 def from_event(e: ev.OrderSubmitted) -> Order:
-    return Order(
-        id=e.order_id,
-        number=e.number,
-        signal_id=e.signal_id,
-        bot_id=e.bot_id,
-        strategy_id=e.strategy_id,
-        portfolio_id=e.portfolio_id,
-        position_id=e.position_id,
-        exchange=e.exchange,
-        symbol=e.symbol,
-        side=e.side,
-        position_side=e.position_side,
-        order_type=e.order_type,
-        time_in_force=e.time_in_force,
-        origin=e.origin,
-        role=e.role,
-        quantity=e.quantity,
-        price=e.price,
-        stop_price=e.stop_price,
-        reduce_only=e.reduce_only,
-        valid_until=e.valid_until,
-        config_version=e.config_version,
-        submitted_ts=e.ts,
-        updated_ts=e.ts,
-        cause=e.cause,
-        oco_group=e.oco_group,
-        replaces=e.replaces,
-        trigger=e.trigger,
-        activation_price=e.activation_price,
-        callback_rate=e.callback_rate,
-        kind=e.kind,
-        contract_size=e.contract_size,
-        leverage=e.leverage,
-        margin_mode=e.margin_mode,
-        tag=e.tag,
-        hedge=e.hedge,
-        placed_ts=e.placed_ts or e.ts,
-    )
+    """The order that an intent becomes."""
+    *terms, ts, cause = msgspec.structs.astuple(e)  # what every event has stands last
+    order = Order(ts, cause, *terms)
+    order.updated_ts = e.ts
+    order.placed_ts = e.placed_ts or e.ts
+    return order
 
 
 def may(order: Order, status: OrderStatus) -> bool:

@@ -343,7 +343,7 @@ async def test_a_report_that_only_repeats_what_fills_say_changes_nothing(world: 
     order = next(iter(world.ledger.orders.values()))
     for status in (OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED):
         report = OrderReport(ts=order.submitted_ts, cause=order.cause, order_id=order.id, status=status)
-        assert decide.step(world.engine.state, report, world.engine.setup) == ()
+        assert decide.step(world.engine.state, report, world.engine.setup) == []
     assert order.status is OrderStatus.ACCEPTED and order.filled_quantity == 0
 
 

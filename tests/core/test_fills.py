@@ -86,7 +86,7 @@ def test_a_trade_counts_once() -> None:
     book = Book()
     order = book.order("BUY", "2")
     assert filled(book.fill(order, "1", "100", trade_id="a"))
-    assert book.fill(order, "1", "100", trade_id="a") == ()
+    assert book.fill(order, "1", "100", trade_id="a") == []
     assert (order.filled_quantity, order.status) == (D(1), OrderStatus.PARTIALLY_FILLED)
 
 
@@ -95,7 +95,7 @@ def test_a_flip_counts_once_as_well() -> None:
     book.trade("BUY", "1", "100")
     order = book.order("SELL", "2")
     assert len(filled(book.fill(order, "2", "100", trade_id="a"))) == 2
-    assert book.fill(order, "2", "100", trade_id="a") == ()
+    assert book.fill(order, "2", "100", trade_id="a") == []
 
 
 def test_a_fill_of_an_unknown_order_is_an_alert() -> None:

@@ -67,10 +67,10 @@ def test_a_liquidation_counts_once_however_late_it_is_told_again() -> None:
     book.liquidate(position, "90", quantity=D(1), trade_id="x")
     assert position.quantity == D(1)
     book.later()
-    assert book.liquidate(position, "90", quantity=D(1), trade_id="x") == ()
+    assert book.liquidate(position, "90", quantity=D(1), trade_id="x") == []
     book.liquidate(position, "85", trade_id="y")
     assert not book.ledger.positions
-    assert book.liquidate(position, "85", quantity=D(1), trade_id="y") == ()
+    assert book.liquidate(position, "85", quantity=D(1), trade_id="y") == []
     assert book.account.cash == D(10_000) - 10 - 15
 
 
@@ -124,16 +124,16 @@ def test_funding_moves_an_isolated_liquidation_price_and_the_crossed_ones() -> N
 def test_a_boundary_is_paid_once_and_by_those_who_held_it() -> None:
     book = Book(PERP, SPOT)
     book.trade("BUY", "1", "100", symbol=SPOT.symbol)
-    assert book.funding(0.0001, 100.0) == ()
+    assert book.funding(0.0001, 100.0) == []
     position = book.trade("BUY", "1", "100", symbol=PERP.symbol)
     book.later()
     assert book.kinds(book.funding(0.0001, 100.0)).count("FundingPaid") == 1
-    assert book.funding(0.0001, 100.0) == ()
+    assert book.funding(0.0001, 100.0) == []
     book.later(8 * 3600)
     assert book.kinds(book.funding(0.0001, 100.0)).count("FundingPaid") == 1
     assert position.funding == D("-0.02")
     book.ts -= 3600 * 1_000_000  # a boundary that is told late
-    assert book.funding(0.0001, 100.0) == ()
+    assert book.funding(0.0001, 100.0) == []
 
 
 def test_a_boundary_before_the_entry_is_not_paid() -> None:
@@ -141,13 +141,13 @@ def test_a_boundary_before_the_entry_is_not_paid() -> None:
     book.later()
     book.trade("BUY", "1", "100")
     book.ts -= 1
-    assert book.funding(0.0001, 100.0) == ()
+    assert book.funding(0.0001, 100.0) == []
 
 
 def test_funding_of_another_symbol_or_exchange_is_not_paid() -> None:
     book = Book(PERP)
     book.trade("BUY", "1", "100")
-    assert book.funding(0.0001, 100.0, "ETH/USDT:USDT") == ()
+    assert book.funding(0.0001, 100.0, "ETH/USDT:USDT") == []
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_funding_of_another_symbol_or_exchange_is_not_paid() -> None:
 )
 def test_funding_without_numbers_is_an_alert(rate: float, mark: float) -> None:
     book = Book(PERP)
-    assert book.funding(rate, mark) == ()  # nobody holds it: nobody needs to know
+    assert book.funding(rate, mark) == []  # nobody holds it: nobody needs to know
     book.trade("BUY", "1", "100")
     assert codes(book.funding(rate, mark)) == ["FUNDING_UNREADABLE"]
     assert book.account.funding == D(0)

@@ -70,14 +70,14 @@ def test_doubt_ends_with_the_next_word(status: OrderStatus) -> None:
     for end in ("report", "fill"):
         book, order = in_state(status)
         assert book.kinds(book.report(order, S.ACCEPTED, in_doubt=True)) == ["OrderInDoubt"]
-        assert order.in_doubt and book.report(order, S.ACCEPTED, in_doubt=True) == ()
+        assert order.in_doubt and book.report(order, S.ACCEPTED, in_doubt=True) == []
         _ = book.report(order, S.CANCELED) if end == "report" else book.fill(order, "1", "100")
         assert not order.in_doubt
 
 
 def test_no_doubt_about_an_order_that_has_ended() -> None:
     book, order = in_state(S.CANCELED)
-    assert book.report(order, S.ACCEPTED, in_doubt=True) == ()
+    assert book.report(order, S.ACCEPTED, in_doubt=True) == []
 
 
 def test_an_order_that_was_given_up_on_and_lives_is_adopted_and_cancelled() -> None:
@@ -92,7 +92,7 @@ def test_an_accepted_word_that_a_fill_has_overtaken_is_old_news() -> None:
     book = Book(PERP)
     order = book.order("BUY", "4", accepted=False)
     book.fill(order, "1", "100")
-    assert book.report(order, S.ACCEPTED) == () and order.status is S.PARTIALLY_FILLED
+    assert book.report(order, S.ACCEPTED) == [] and order.status is S.PARTIALLY_FILLED
 
 
 def test_a_state_that_the_table_does_not_know_changes_nothing_in_the_fold() -> None:
