@@ -83,6 +83,15 @@ with wanted as (
 )
 select ts, equity, drawdown from ranked where 1 in (first, last, lowest, highest) order by event_seq;
 
+-- name: candles
+-- The newest $5 closed bars of a series that opened before $4 (NULL: all), newest first; $1 = exchange, $2 = symbol, $3 = timeframe.
+-- As float8: a chart has no use for 18 decimals, and ten thousand of them take a while to decode.
+select (extract(epoch from ts) * 1000000)::bigint as open_ts, open::float8, high::float8, low::float8, close::float8, volume::float8
+from candles
+where exchange_id = (select id from exchanges where code = $1) and symbol = $2 and timeframe = $3
+  and ($4::timestamptz is null or ts < $4)
+order by ts desc limit $5;
+
 -- name: config_versions
 select version, config_hash as sha256, actor, coalesce(note, '') as note, is_active,
   (extract(epoch from created_at) * 1000000)::bigint as created_ts,
@@ -161,3 +170,13 @@ order by e.seq limit 1000;
 select coalesce(new_values ->> 'key', '') as key, coalesce(new_values ->> 'text', '') as text,
   coalesce(metadata ->> 'actor', '') as actor, (extract(epoch from ts) * 1000000)::bigint as ts
 from audit_logs where action = $1 order by seq desc limit $2;
+
+-- name: trades
+-- The newest $1 round trips that have ended, newest first, with what charts mark; amounts as float8.
+select p.id::text, coalesce(b.name, '') as bot, x.code as exchange, p.symbol, p.side,
+  (extract(epoch from p.opened_at) * 1000000)::bigint as entry_ts, coalesce(p.entry_price, 0)::float8 as entry_price,
+  (extract(epoch from p.closed_at) * 1000000)::bigint as exit_ts, coalesce(p.exit_price, 0)::float8 as exit_price,
+  (coalesce(p.realized_pnl, 0) - coalesce(p.fees_paid, 0))::float8 as pnl, coalesce(p.close_reason, '') as reason,
+  p.stop_price::float8 as stop, p.take_profit_price::float8 as target
+from positions p join exchanges x on x.id = p.exchange_id left join bots b on b.id = p.bot_id
+where p.status <> 'OPEN' and p.closed_at is not null order by p.closed_at desc, p.id desc limit $1;

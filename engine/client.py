@@ -19,6 +19,9 @@ from engine.core.types import ZERO, Verb
 if TYPE_CHECKING:
     from engine.history import History
 
+#: A closed bar: ts of its close (us UTC), open, high, low, close, volume; floats as recorded.
+Bar = tuple[int, float, float, float, float, float]
+
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     """An open position. Prices and money Decimal; `*_pct` are percent; `price_places` is the symbol's own number of decimals."""
@@ -147,6 +150,23 @@ class EquityPoint(msgspec.Struct, frozen=True, array_like=True):
     drawdown: Decimal
 
 
+class TradeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A round trip, open (`exit_ts` 0) or closed. `pnl` is after fees, in quote; `exits` are (ts, stop, target) as they moved."""
+
+    id: str
+    bot: str
+    exchange: str
+    symbol: str
+    side: str
+    entry_ts: int
+    entry_price: float
+    exit_ts: int = 0
+    exit_price: float = 0.0
+    pnl: float = 0.0
+    reason: str = ""
+    exits: tuple[tuple[int, float | None, float | None], ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that a screen shows at one moment. `number` grows with every change; `mono` fields are time.monotonic seconds."""
 
@@ -234,6 +254,14 @@ class EngineClient(Protocol):
         ...
 
     def configs(self) -> Future[Sequence[ConfigLine]]: ...
+
+    def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
+        """Length of a bar in us (0 while unknown), and the bars in memory that closed after `after_ts`, oldest first."""
+        ...
+
+    def trades(self) -> Sequence[TradeView]:
+        """Round trips in memory, by the time of their entry; the same object until there is another one."""
+        ...
 
     @property
     def history(self) -> History:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from engine.client import OrderView
+from engine.client import Bar, EquityPoint, OrderView, TradeView
 from engine.core import events as ev
 from engine.core.events import Recorded
 
@@ -92,6 +92,20 @@ class History(Protocol):
         """Signal, gates and every event of an order, in order."""
         ...
 
+    def bars(
+        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
+    ) -> Future[Sequence[Bar]]:
+        """The newest closed bars that opened before `before_ts`, oldest first; `length_us` is the timeframe's."""
+        ...
+
+    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
+        """The newest round trips that have ended, oldest of them first."""
+        ...
+
+    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+        """Equity between two times, thinned with its peaks and troughs kept."""
+        ...
+
     def acknowledge(self, key: str, text: str, actor: str) -> Future[Acknowledgement]:
         """Write into the audit trail that `actor` has seen an alert."""
         ...
@@ -167,6 +181,17 @@ class MemoryHistory:
     def story(self, order_id: str) -> Future[Sequence[Told]]:
         return ready([Told(recorded=one) for one in story_of(order_id, self._events())])
 
+    def bars(
+        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
+    ) -> Future[Sequence[Bar]]:
+        return ready(())
+
+    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
+        return ready(())
+
+    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+        return ready(())
+
     def acknowledge(self, key: str, text: str, actor: str) -> Future[Acknowledgement]:
         made = Acknowledgement(key=key, text=text, actor=actor, ts=self._clock_us())
         self._acknowledged.insert(0, made)
@@ -214,6 +239,41 @@ class PgHistory:
     def story(self, order_id: str) -> Future[Sequence[Told]]:
         async def work(conn: Any) -> Sequence[Told]:
             return await _told(conn, "order_story", order_id)
+
+        return self._reader.read(work)
+
+    def bars(
+        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
+    ) -> Future[Sequence[Bar]]:
+        async def work(conn: Any) -> Sequence[Bar]:
+            from db.queries import load_queries
+            from db.rows import at
+
+            before = None if before_ts is None else at(before_ts)
+            rows = await conn.fetch(load_queries()["candles"], exchange, symbol, timeframe, before, limit)
+            return [(row[0] + length_us, *tuple(row)[1:]) for row in reversed(rows)]
+
+        return self._reader.read(work)
+
+    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
+        async def work(conn: Any) -> Sequence[TradeView]:
+            from db.queries import load_queries
+
+            found = []
+            for row in reversed(await conn.fetch(load_queries()["trades"], limit)):
+                fields = dict(row)
+                plan = (fields["entry_ts"], fields.pop("stop"), fields.pop("target"))
+                found.append(TradeView(**fields, exits=(plan,)))
+            return found
+
+        return self._reader.read(work)
+
+    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+        async def work(conn: Any) -> Sequence[EquityPoint]:
+            from db.queries import Queries
+
+            rows = await Queries(conn).equity(points, since_ts=since_ts, until_ts=until_ts)
+            return [EquityPoint(*row) for row in rows]
 
         return self._reader.read(work)
 

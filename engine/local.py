@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import itertools
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from engine.client import ConfigLine, EquityPoint, Outcome, ReplayView, Snapshot
+from engine.client import Bar, ConfigLine, EquityPoint, Outcome, ReplayView, Snapshot, TradeView
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.types import Verb
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # the screen makes a client before its first paint; these bri
     from engine.publish import BoardMemory
     from engine.reading import Reader
     from engine.runtime import Engine
+    from engine.trips import Trips
 
 #: Committed events kept for screens; older ones are in the database.
 EVENTS_KEPT = 20_000
@@ -61,6 +63,7 @@ class LocalClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latch: Latch | None = None
         self._memory: BoardMemory | None = None
+        self._trips: Trips | None = None
         self._reader: Reader | None = None
         self._history: History | None = None
         self._numbers = itertools.count(1)
@@ -91,6 +94,19 @@ class LocalClient:
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._on_loop(lambda running: running.configs())
+
+    def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
+        running = self._running
+        series = running.engine.state.market.series.get((exchange, symbol)) if running is not None else None
+        tail = tuple(series.tail) if series is not None else ()  # copied in one step, while the engine appends to it
+        first = bisect.bisect_right(tail, after_ts, key=lambda candle: candle.ts)
+        return tail[-1].timeframe_us if tail else 0, [
+            (c.ts, c.open, c.high, c.low, c.close, c.volume) for c in tail[first:]
+        ]
+
+    def trades(self) -> Sequence[TradeView]:
+        with self._lock:
+            return self._trips.views() if self._trips is not None else ()
 
     @property
     def history(self) -> History:
@@ -154,10 +170,16 @@ class LocalClient:
         self._latch = latch
 
     def attach(self, running: Running, recent: Sequence[Recorded], equity: Sequence[EquityPoint]) -> None:
+        from engine.publish import bot_name
+        from engine.trips import Trips
+
         self._running, self._loop = running, asyncio.get_running_loop()
+        self._trips = Trips(lambda bot_id: bot_name(running.engine.setup, bot_id))
         with self._lock:
             self._equity = list(equity)
         self._take(recent)
+        with self._lock:
+            self._trips.catch_up(running.engine.state.ledger)
         if running.dsn:
             from engine.history import PgHistory
             from engine.reading import Reader
@@ -185,6 +207,8 @@ class LocalClient:
             for one in recorded:
                 self._events.append(one)
                 self.memory.see(one.event)
+                if self._trips is not None:
+                    self._trips.see(one.event)
                 if isinstance(one.event, ev.EquitySampled):
                     e = one.event
                     if not self._equity or self._equity[-1].ts < e.ts:

@@ -117,7 +117,7 @@ def _position(p: Position, market: Market, setup: Setup) -> cl.PositionView:
     pnl = p.unrealized_pnl(mark)
     return cl.PositionView(
         id=p.id,
-        bot=_bot_name(setup, p.bot_id),
+        bot=bot_name(setup, p.bot_id),
         exchange=p.exchange,
         symbol=p.symbol,
         side=p.side,
@@ -147,7 +147,7 @@ def _order(o: Order, market: Market, setup: Setup) -> cl.OrderView:
     return cl.OrderView(
         id=o.id,
         ts=o.submitted_ts,
-        bot=_bot_name(setup, o.bot_id),
+        bot=bot_name(setup, o.bot_id),
         exchange=o.exchange,
         symbol=o.symbol,
         side=o.side,
@@ -165,7 +165,8 @@ def _order(o: Order, market: Market, setup: Setup) -> cl.OrderView:
     )
 
 
-def _bot_name(setup: Setup, bot_id: str) -> str:
+def bot_name(setup: Setup, bot_id: str) -> str:
+    """A bot's name; the beginning of its id when the config has left it out."""
     bot = setup.by_id.get(bot_id)
     return bot.name if bot else bot_id[:8]
 
@@ -240,7 +241,7 @@ def stops(ledger: Ledger, setup: Setup) -> tuple[cl.StopView, ...]:
     """Stops under way."""
     return tuple(
         cl.StopView(
-            bot=_bot_name(setup, bot_id) if bot_id else "",
+            bot=bot_name(setup, bot_id) if bot_id else "",
             verb=stop.verb,
             actor=stop.actor,
             began_ts=stop.began_ts,
@@ -256,7 +257,7 @@ def stopped(memory: BoardMemory, setup: Setup) -> cl.StoppedView | None:
     if e is None:
         return None
     return cl.StoppedView(
-        bot=_bot_name(setup, e.bot_id) if e.bot_id else "",
+        bot=bot_name(setup, e.bot_id) if e.bot_id else "",
         verb=e.verb,
         actor=e.actor,
         began_ts=e.began_ts,

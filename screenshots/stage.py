@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from db.memory import MemoryJournal
-from engine.client import ConfigLine, EquityPoint, Outcome, Snapshot
+from engine.client import Bar, ConfigLine, EquityPoint, Outcome, Snapshot, TradeView
 from engine.config_diff import diff
 from engine.core import decide
 from engine.core.config import Config
@@ -214,6 +214,12 @@ class StillClient:
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._inner.configs()
+
+    def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
+        return self._inner.bars(exchange, symbol, after_ts)
+
+    def trades(self) -> Sequence[TradeView]:
+        return self._inner.trades()
 
     @property
     def history(self) -> History:

@@ -14,8 +14,9 @@ CORE_MAY = {"__future__", "collections", "dataclasses", "decimal", "difflib", "e
             "msgspec", "pydantic", "pydantic_core", "numpy", "talib", "engine"}  # fmt: skip
 MONEY = ("ledger.py", "orders.py", "positions.py", "sizing.py", "exits.py", "entries.py", "decide.py", "books.py",
          *(f"risk/{path.name}" for path in sorted((ROOT / "engine" / "core" / "risk").glob("*.py"))))  # fmt: skip
-#: Where engine, database and ccxt meet: the composition root and the commands; ccxt itself lives in the live feed.
-COMPOSITION = ("engine/app.py", "engine/host.py", "engine/keepers.py", "engine/offline.py")
+#: Where engine, database and ccxt meet: the composition root, the cockpit's reads and the commands; ccxt itself lives in the live feed.
+COMPOSITION = ("engine/app.py", "engine/host.py", "engine/keepers.py", "engine/offline.py", "engine/history.py",
+               "engine/reading.py")  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -8,12 +8,16 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import pytest
 
 from db.audit import walk
+from db.candles import store
 from db.connect import connect
 from engine.core import events as ev
+from engine.core.inputs import Candle
 from engine.core.ledger import Ledger
+from engine.core.types import MINUTE_US
 from engine.history import COMMANDED, PgHistory, Place, fill_view, story_of
 from engine.reading import Reader, ReadFailed
 from tests.db.histories import Pair, journal_of, traded, write
@@ -131,3 +135,36 @@ async def test_a_read_can_be_cancelled_and_the_next_one_works(past: Past) -> Non
     await asyncio.sleep(0.2)
     slow.cancel()
     assert len(await got(past.history.orders(None, 1))) == 1
+
+
+async def test_charts_read_bars_by_pages_back_in_time(past: Past) -> None:
+    conn = await connect(past.dsn)
+    bar = Candle(ts=1_580_515_260_000_000, exchange="newvenue", symbol="kPEPE/USDT", timeframe_us=MINUTE_US, open=0.1,
+                 high=0.3, low=0.1, close=0.2, volume=12.5, received_ts=0)  # fmt: skip
+    try:
+        bars = [msgspec.structs.replace(bar, ts=bar.ts + n * MINUTE_US, volume=float(n)) for n in range(7)]
+        await store(conn, [*bars, msgspec.structs.replace(bar, symbol="OTHER/USDT")], "live:newvenue")
+    finally:
+        await conn.close()
+    series = ("newvenue", "kPEPE/USDT", "1m", MINUTE_US)
+    page = await got(past.history.bars(*series, None, 3))
+    assert [one[5] for one in page] == [4, 5, 6]
+    assert page[0] == (bars[4].ts, 0.1, 0.3, 0.1, 0.2, 4.0)
+    older = await got(past.history.bars(*series, page[0][0] - MINUTE_US, 3))
+    assert [one[5] for one in older] == [1, 2, 3]
+    assert await got(past.history.bars("nowhere", "kPEPE/USDT", "1m", MINUTE_US, None)) == []
+
+
+async def test_charts_read_round_trips_and_equity_as_the_ledger_had_them(past: Past) -> None:
+    closed = past.of(ev.PositionClosed)
+    assert closed, "the history has round trips"
+    trades = await got(past.history.trades())
+    assert [(t.id, t.exit_ts) for t in trades] == [(e.position_id, e.ts) for e in closed]
+    for trade, event in zip(trades, closed, strict=True):
+        assert trade.pnl == pytest.approx(float(event.realized_pnl))
+        assert (trade.side, trade.symbol, trade.reason) == (event.side, event.symbol, event.reason)
+        assert trade.exits[0][0] == trade.entry_ts
+    assert await got(past.history.trades(1)) == trades[-1:]
+    samples = past.of(ev.EquitySampled)
+    curve = await got(past.history.equity(samples[0].ts, samples[-1].ts))
+    assert (curve[0].ts, curve[-1].equity) == (samples[0].ts, samples[-1].equity)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from engine.client import (
+    Bar,
     BotView,
     ConfigLine,
     EquityPoint,
@@ -21,6 +22,7 @@ from engine.client import (
     PositionView,
     ReplayView,
     Snapshot,
+    TradeView,
 )
 from engine.core.events import Recorded
 from engine.core.types import MINUTE_US, Verb, uuid7
@@ -264,6 +266,8 @@ class FakeEngine:
         self.log: list[Recorded] = []
         self.curve: list[EquityPoint] = []
         self.lines: list[ConfigLine] = configs()
+        self.tails: dict[tuple[str, str], list[Bar]] = {}
+        self.trips: tuple[TradeView, ...] = ()
         self.submitted: list[tuple[Verb, dict[str, Any]]] = []
         self.replayed: list[tuple[str, float | None]] = []
         self.answers: dict[Verb, Outcome | Exception] = {}
@@ -301,6 +305,12 @@ class FakeEngine:
         future: Future[Sequence[ConfigLine]] = Future()
         future.set_result(self.lines)
         return future
+
+    def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
+        return MINUTE_US, [bar for bar in self.tails.get((exchange, symbol), []) if bar[0] > after_ts]
+
+    def trades(self) -> Sequence[TradeView]:
+        return self.trips
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
