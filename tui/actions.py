@@ -67,6 +67,8 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         name="maximise", target="app", label="maximise", help="Give the panel the whole screen, and back", keys=("M",)
     ),
+    Action(name="grow", target="app", label="higher", help="Make the panel higher", keys=("plus",), argument="3"),
+    Action(name="grow.less", target="app", label="lower", help="Make it lower", keys=("underscore",), argument="-3"),
     Action(
         name="freeze",
         target="app",
@@ -96,7 +98,7 @@ ACTIONS: tuple[Action, ...] = (
         target="app",
         label="theme",
         help="Next theme: dark, light, high-contrast, mono, classic",
-        keys=("t",),
+        keys=("T",),
     ),
     Action(
         name="command_palette",
@@ -124,7 +126,44 @@ ACTIONS: tuple[Action, ...] = (
     Action(name="page_down", target="table", label="page", help="A page down", keys=("pagedown",)),
     Action(name="page_up", target="table", label="page", help="A page up", keys=("pageup",)),
     Action(name="select", target="table", label="detail", help="Show everything known about the row", keys=("enter",)),
-    Action(name="sort", target="table", label="sort", help="Sort by the next column, then as they came", keys=("s",)),
+    Action(
+        name="sort",
+        target="table",
+        label="sort",
+        help="Sort by the next column, up, down, then as they came",
+        keys=("s",),
+    ),
+    Action(
+        name="filter",
+        target="table",
+        label="filter",
+        help="Show only rows with these words: text, column:text, -text; Esc shows all",
+        keys=("slash",),
+    ),
+    Action(name="clear_filter", target="table", label="show all", help="Take the filter away", keys=("escape",)),
+    Action(name="copy", target="table", label="copy", help="Copy the row to the clipboard (OSC 52)", keys=("y",)),
+    Action(name="copy_id", target="table", label="copy id", help="Copy the row's id", keys=("Y",)),
+    Action(
+        name="export",
+        target="table",
+        label="export",
+        help="Write the table as filtered to a new CSV file, and say where it went",
+        keys=("E",),
+    ),
+    Action(
+        name="follow",
+        target="events",
+        label="follow/freeze",
+        help="Follow the newest event, or stay where the cursor is",
+        keys=("f",),
+    ),
+    Action(
+        name="jump",
+        target="events",
+        label="time",
+        help="Jump to a time; what memory does not have is read from the journal",
+        keys=("t",),
+    ),
     Action(
         name="orders",
         target="dashboard",
@@ -155,6 +194,7 @@ TARGETS = {
     "app": "Everywhere",
     "table": "In a table",
     "dashboard": "On the dashboard",
+    "events": "On the events screen",
     "configs": "On the configs screen",
 }
 DANGER_WORDS = ("", "", "asks", "holds at once, then asks", "asks for a typed word and a reason")
@@ -165,6 +205,9 @@ _KEY_NAMES = {
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "space": "Space",
+    "slash": "/",
+    "plus": "+",
+    "underscore": "_",
     "enter": "Enter",
     "escape": "Esc",
     "tab": "Tab",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,17 +17,20 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker
 
-from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome
+from engine import paths
+from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome, Snapshot
 from engine.core.text import safe_text
 from engine.core.types import Verb
 from tui import crash
 from tui.actions import bindings
+from tui.exporting import ExportError, write_new
 from tui.replaying import ReplayKeys
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
 from tui.screens.kill import KillDialog, PanicKey, Pressed
 from tui.screens.palette import Palette
+from tui.sizing import grow
 from tui.theme import THEMES
 from tui.viewmodel import Frame
 from tui.widgets.logbook import LogBook
@@ -146,7 +150,7 @@ class CockpitApp(crash.CockpitApp[int]):
             self.problem = ""
         self.frame = frame = self._look()
         if frame.snapshot is not None:
-            self._read_slowly(frame.mono, frame.snapshot.seq)
+            self._read_slowly(frame.mono, frame.snapshot)
         pressed = self._panic.leftover()
         if pressed is not None:
             self._pressed_before(pressed)
@@ -154,10 +158,12 @@ class CockpitApp(crash.CockpitApp[int]):
             if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
                 screen.show(frame)
 
-    def _read_slowly(self, mono: float, seq: int) -> None:
+    def _read_slowly(self, mono: float, snapshot: Snapshot) -> None:
         """Events and curve: whole panels are painted anew with them, so that they come less often than ticks."""
+        seq = snapshot.seq
         if seq != self.log_book.seq and mono - self._log_mono >= LOG_S:
             self._log_mono = mono
+            self.log_book.bots |= {bot.id: bot.name for bot in snapshot.bots}
             self.log_book.read(self.client, seq)
         if seq != self._curve_seq and mono - self._curve_mono >= CURVE_S:
             self._curve_mono, self._curve_seq = mono, seq
@@ -336,6 +342,26 @@ class CockpitApp(crash.CockpitApp[int]):
     def show_detail(self, heading: str, rows: Sequence[tuple[str, str]]) -> None:
         """Open the detail dialog over the screen."""
         self.push_screen(DetailDialog(heading, rows))
+
+    def action_grow(self, lines: str) -> None:
+        focused = self.screen.focused
+        if focused is None or not grow(focused, int(lines)):
+            self.toast("no room: there is no other panel in this column to take lines from", failed=True)
+
+    def export(self, name: str, suffix: str, make: Callable[[], str], what: str) -> None:
+        """Write what `make` gives to a new file, on a thread, and say where it went."""
+        ledger = self.frame.snapshot.ledger if self.frame.snapshot is not None else "quantsail"
+        stem = f"{ledger}-{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+        def write() -> None:
+            try:
+                path = write_new(paths.data_home() / "exports", stem, suffix, make())
+            except ExportError as error:
+                self.call_from_thread(self.toast, f"not exported: {error}", failed=True)
+            else:
+                self.call_from_thread(self.toast, f"{what} exported to {path}")
+
+        self.run_worker(write, thread=True, exit_on_error=False)
 
     def action_freeze(self) -> None:
         self._frozen_since = self.clock() if self._frozen_since is None else None

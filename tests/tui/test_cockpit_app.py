@@ -17,7 +17,8 @@ from tui.actions import actions_of
 from tui.app import CockpitApp
 from tui.screens.dialog import DetailDialog
 from tui.screens.plain import HelpDialog
-from tui.widgets.panels import EventsPanel
+from tui.widgets.event_table import EventsPanel
+from tui.widgets.panel import Panel
 from tui.widgets.virtual_table import VirtualTable
 
 # -- the screen ------------------------------------------------------------------------------------------------------
@@ -269,7 +270,8 @@ async def test_help_is_the_registry() -> None:
 
 def test_the_registry_knows_every_key_of_the_table() -> None:
     registry = {key for action in actions_of("table") for key in action.keys}
-    bound = {key for binding in VirtualTable.BINDINGS for key in binding.key.split(",")}  # type: ignore[union-attr]
+    tables = [*VirtualTable.BINDINGS, *Panel.BINDINGS]
+    bound = {key for binding in tables for key in binding.key.split(",")}  # type: ignore[union-attr]
     assert registry == bound
 
 

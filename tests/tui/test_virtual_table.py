@@ -17,6 +17,7 @@ from tests.tui.terminal import Terminal
 from tui.crash import CockpitApp
 from tui.widgets.columns import GAP, Cell, Column, Row, fit_cell, plan, sort_rows
 from tui.widgets.row_model import DuplicateKeyError
+from tui.widgets.table_messages import FollowChanged, RowHighlighted, RowSelected
 from tui.widgets.virtual_table import VirtualTable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,13 +51,13 @@ class TableApp(CockpitApp[None]):
     def compose(self) -> ComposeResult:
         yield self.table
 
-    def on_virtual_table_row_highlighted(self, event: VirtualTable.RowHighlighted) -> None:
+    def on_virtual_table_row_highlighted(self, event: RowHighlighted) -> None:
         self.events.append(("highlighted", event.key))
 
-    def on_virtual_table_row_selected(self, event: VirtualTable.RowSelected) -> None:
+    def on_virtual_table_row_selected(self, event: RowSelected) -> None:
         self.events.append(("selected", event.key))
 
-    def on_virtual_table_follow_changed(self, event: VirtualTable.FollowChanged) -> None:
+    def on_virtual_table_follow_changed(self, event: FollowChanged) -> None:
         self.events.append(("follow", str(event.following)))
 
     def lines(self) -> list[str]:

@@ -13,9 +13,12 @@ from textual.widget import Widget
 
 from engine.core.text import safe_text
 from tui.actions import find, key_name
+from tui.exporting import csv_text
+from tui.sizing import reset
 from tui.viewmodel import Frame, Line, Span, state_word
+from tui.widgets.filter_bar import FilterBar
 from tui.widgets.line import BannerLine, FrameLine, KeyBar, ReplayLine, SpanBlock, StatusLine
-from tui.widgets.panels import Panel
+from tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from tui.app import CockpitApp
@@ -28,7 +31,7 @@ class CockpitScreen(Screen[None]):
 
     target: ClassVar[str] = ""
     _shown: tuple[object, ...] = ()
-    ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar"
+    ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar, FilterBar, FilterBar *"
 
     @property
     def cockpit(self) -> CockpitApp:
@@ -43,6 +46,7 @@ class CockpitScreen(Screen[None]):
         yield BannerLine()
         with Container(id="body"):
             yield from self.body()
+        yield FilterBar()
         yield SpanBlock(id="starting")
         yield SpanBlock(id="too-small")
         yield ReplayLine()
@@ -56,6 +60,7 @@ class CockpitScreen(Screen[None]):
         self.show(self.cockpit.frame)
 
     def on_resize(self) -> None:
+        reset(self)
         # The lines are cut to the width, so that a new width is news even when nothing else is.
         self.call_after_refresh(self.show, self.cockpit.frame)
 
@@ -92,6 +97,21 @@ class CockpitScreen(Screen[None]):
     def on_panel_opened(self, event: Panel.Opened) -> None:
         event.stop()
         self.cockpit.show_detail(event.heading, event.rows)
+
+    def on_panel_filter_asked(self, event: Panel.FilterAsked) -> None:
+        event.stop()
+        self.query_one(FilterBar).open(event.panel)
+
+    def on_panel_copied(self, event: Panel.Copied) -> None:
+        event.stop()
+        self.app.copy_to_clipboard(event.text)
+        self.cockpit.toast(f"copied {event.what}")
+
+    def on_panel_export_asked(self, event: Panel.ExportAsked) -> None:
+        event.stop()
+        panel = event.panel
+        columns, rows = panel.columns, panel.rows
+        self.cockpit.export(panel.id or panel.heading, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} rows")
 
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:

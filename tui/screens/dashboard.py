@@ -13,7 +13,8 @@ from tui.actions import bindings
 from tui.screens.base import CockpitScreen
 from tui.viewmodel import Frame
 from tui.widgets.equity import DrawdownPanel, EquityPanel
-from tui.widgets.panels import EventsPanel, GatesPanel, OrdersPanel, PositionsPanel
+from tui.widgets.event_table import EventsPanel
+from tui.widgets.panels import GatesPanel, OrdersPanel, PositionsPanel
 
 
 class DashboardScreen(CockpitScreen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from rich.text import Text
@@ -11,11 +11,12 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Label, Static
 
 from engine.core.text import safe_text
 from tui.viewmodel import Frame, Line, Span
-from tui.widgets.line import SpanBlock, StatusLine
+from tui.widgets.line import SpanBlock, SpanLine, StatusLine
+from tui.widgets.panel import COPY_MAX
 
 if TYPE_CHECKING:
     from tui.app import CockpitApp
@@ -83,7 +84,11 @@ class Scroll(VerticalScroll):
 class DetailDialog(Dialog[None]):
     """Everything known about one row: (field, value) pairs."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "leave", "Back"), ("q", "leave", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("enter", "leave", "Back"),
+        ("q", "leave", "Back"),
+        ("y", "copy", "Copy"),
+    ]
 
     def __init__(self, heading: str, rows: Iterable[tuple[str, str]]) -> None:
         super().__init__()
@@ -98,4 +103,32 @@ class DetailDialog(Dialog[None]):
             text.append(f"{safe_text(value, 1_000)}\n")
         text.right_crop(1)
         yield Scroll(Static(text, markup=False))
-        yield keys_line(("Esc", "back"), ("j k", "scroll"))
+        yield keys_line(("Esc", "back"), ("j k", "scroll"), ("y", "copy"))
+
+    def action_copy(self) -> None:
+        lines = (f"{name}\t{safe_text(value, 1_000)}" for name, value in self._rows)
+        self.app.copy_to_clipboard("\n".join(lines)[:COPY_MAX])
+        self.cockpit.toast("copied all of it")
+
+
+class AskDialog(Dialog[str]):
+    """One line of text. `refuse` says why what was typed is no answer, "" when it is one; Esc gives None."""
+
+    def __init__(self, heading: str, label: str, refuse: Callable[[str], str], value: str = "") -> None:
+        super().__init__()
+        self.heading = heading
+        self._label, self._refuse, self._value = label, refuse, value
+
+    def body(self) -> Iterable[Widget]:
+        yield Label(safe_text(self._label, 200), markup=False)
+        yield Input(self._value, max_length=200, select_on_focus=False)
+        yield SpanLine(id="result")
+        yield keys_line(("Enter", "go"), ("Esc", "back"))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        problem = self._refuse(event.value)
+        if problem:
+            self.query_one("#result", SpanLine).set_line([Span(problem, "warn")])
+        else:
+            self.dismiss(event.value)

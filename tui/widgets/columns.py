@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -21,6 +22,9 @@ GAP = 2
 #: Longest cell that is looked at; a number wider than NUMBER_CELLS_MAX is a mistake and does not widen its column.
 CELL_CHARS_MAX = 512
 NUMBER_CELLS_MAX = 40
+
+#: `min_screen` of a column that no screen shows.
+NEVER = 10_000
 
 SortValue = Decimal | int | float | str | None
 
@@ -46,7 +50,8 @@ class Column:
 
     `width`: of a text column the wanted width, of a numeric one the least. `min_width`: what a text column may shrink
     to. `priority`: who stays when there is no room; 0 stays longest. `min_screen`: the column is left out on screens
-    narrower than this (80, 120, 200). `grow`: takes a share of the room that is left.
+    narrower than this (80, 120, 200; NEVER: it is there to be filtered and exported by). `grow`: takes a share of the room
+    that is left. `time`: the row's value is a time (int microseconds UTC), which an export writes whole.
     """
 
     key: str
@@ -58,6 +63,7 @@ class Column:
     priority: int = 0
     min_screen: int = 0
     grow: bool = False
+    time: bool = False
 
     @property
     def side(self) -> Align:
@@ -124,18 +130,27 @@ def fit_cell(text: str, width: int, align: Align = "left", *, numeric: bool = Fa
     return pad(clean, width - used, align)
 
 
-def sort_rows(rows: Iterable[Row], columns: Sequence[Column], index: int, reverse: bool) -> list[Row]:
+#: What rows were sorted by, by their key: a row that did not change is not looked at again.
+SortCache = dict[str, tuple[Row, Any]]
+
+
+def sort_rows(
+    rows: Iterable[Row], columns: Sequence[Column], index: int, reverse: bool, cache: SortCache | None = None
+) -> list[Row]:
     """Rows ordered by column `index`; equals keep their order, rows without a value come last either way."""
-    value_of = _number_of if columns[index].numeric else _text_of
+    value_of = number_of if columns[index].numeric else _text_of
+    cache = {} if cache is None else cache
     present: list[tuple[Any, Row]] = []
     missing: list[Row] = []
     for row in rows:
-        value = _value(row, index, value_of)
-        if value is None:
+        known = cache.get(row[0])
+        if known is None or known[0] is not row:
+            known = cache[row[0]] = (row, _value(row, index, value_of))
+        if known[1] is None:
             missing.append(row)
         else:
-            present.append((value, row))
-    present.sort(key=lambda pair: pair[0], reverse=reverse)
+            present.append((known[1], row))
+    present.sort(key=itemgetter(0), reverse=reverse)
     return [row for _, row in present] + missing
 
 
@@ -151,7 +166,8 @@ def _text_of(text: str) -> str:
     return text.casefold()
 
 
-def _number_of(text: str) -> Decimal | None:
+def number_of(text: str) -> Decimal | None:
+    """The number that a cell shows, None when it shows none: "▲+1,234.50" is 1234.50."""
     try:
         number = Decimal(text.strip("▲▼=~% ").replace(",", ""))
     except InvalidOperation:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +15,7 @@ from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.core.types import Level, Verdict
 from tui.gatewords import gate_label, tidy
-from tui.glyphs import fmt_clock
+from tui.glyphs import fmt_datetime
 from tui.viewmodel import quantity
 
 
@@ -27,6 +30,8 @@ class EventText(NamedTuple):
 LEVEL_WORDS = {Level.DEBUG: "debug", Level.INFO: "info", Level.WARN: "WARN", Level.ERROR: "ERROR!"}
 LEVEL_STYLES = {Level.DEBUG: "quiet", Level.INFO: "quiet", Level.WARN: "warn", Level.ERROR: "fault"}
 LIMIT = 160
+#: Lines and levels of a nested value in the detail of an event.
+TREE_LINES, TREE_DEPTH = 600, 12
 
 
 def describe(event: ev.Event) -> EventText:
@@ -142,7 +147,7 @@ def detail(recorded: Recorded) -> list[tuple[str, str]]:
     rows = [
         ("seq", f"{recorded.seq:,}"),
         ("event", type(event).__name__),
-        ("time", f"{fmt_clock(event.ts)}  ({event.ts} us UTC)"),
+        ("time", f"{fmt_datetime(event.ts)}  ({event.ts} us UTC)"),
         ("level", LEVEL_WORDS[event.level]),
     ]
     for name in event.__struct_fields__:
@@ -155,7 +160,32 @@ def detail(recorded: Recorded) -> list[tuple[str, str]]:
 def _field(name: str, value: object) -> list[tuple[str, str]]:
     if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         return [(name if i == 0 else "", _flat(item)) for i, item in enumerate(value)]
+    if isinstance(value, str) and value.startswith("{"):  # a config is journaled as text
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            value = msgspec.json.decode(value)
+    if isinstance(value, Mapping | list | tuple) and value:
+        lines = list(islice(tree(value), TREE_LINES))
+        lines += ["..."] * (len(lines) == TREE_LINES)
+        return [(name if i == 0 else "", line) for i, line in enumerate(lines)]
     return [(name, _flat(value))]
+
+
+def tree(value: object, depth: int = 0) -> Iterator[str]:
+    """Nested values, one a line: "key: value", what is inside indented by two blanks more."""
+    pairs: Iterable[tuple[str, object]]
+    if isinstance(value, Mapping):
+        pairs = ((f"{safe_text(str(key), 60)}: ", inner) for key, inner in value.items())
+    elif isinstance(value, list | tuple):
+        pairs = (("- ", inner) for inner in value)
+    else:
+        yield f"{'  ' * depth}{_flat(value)}"
+        return
+    for head, inner in pairs:
+        if isinstance(inner, Mapping | list | tuple) and inner and depth < TREE_DEPTH:
+            yield f"{'  ' * depth}{head}".rstrip()
+            yield from tree(inner, depth + 1)
+        else:
+            yield f"{'  ' * depth}{head}{_flat(inner)}"
 
 
 def _flat(value: object) -> str:

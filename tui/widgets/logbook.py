@@ -23,6 +23,7 @@ class LogBook:
         self.version = 0
         self.seq = 0
         self.skipped = 0
+        self.bots: dict[str, str] = {}  # names by id, as the newest picture has them
 
     def read(self, client: EngineClient, newest_seq: int) -> None:
         """Take what was committed since; jump ahead when it is more than a screen can use."""

@@ -1,73 +1,16 @@
-"""The panels: virtual tables that know their columns, what to say when empty, and the detail of a row."""
+"""The small panels: tables that know their columns, what to say when empty, and the detail of a row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 import msgspec
-from rich.text import Text
-from textual.message import Message
-from textual.strip import Strip
 
 from engine.client import ConfigLine, GateView, OrderView, PositionView, Snapshot
 from engine.core.text import safe_text
 from tui.widgets import rows
-from tui.widgets.columns import Column, Row
-from tui.widgets.eventtext import detail
-from tui.widgets.logbook import KEPT, LogBook
-from tui.widgets.tight import tighten
-from tui.widgets.virtual_table import VirtualTable
-
-Fields = list[tuple[str, str]]
-
-
-class Panel(VirtualTable):
-    """A titled table. `Opened` asks for the detail dialog of a row, `Moved` tells where the cursor is."""
-
-    heading: ClassVar[str] = ""
-    empty: ClassVar[str] = ""
-    columns_of: ClassVar[tuple[Column, ...]] = ()
-
-    class Opened(Message):
-        def __init__(self, heading: str, rows: Fields) -> None:
-            super().__init__()
-            self.heading = heading
-            self.rows = rows
-
-    class Moved(Message):
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
-
-    def __init__(self, *, id: str, tail: bool = False, columns: Sequence[Column] = ()) -> None:
-        super().__init__(columns or self.columns_of, empty_text=self.empty, tail=tail, id=id)
-        self._title = ""
-        self.entitle("")
-
-    def entitle(self, more: str) -> None:
-        """The heading with what the rows add up to. A Text object: nothing in it is markup."""
-        title = f"{self.heading} {more}".rstrip()
-        if title != self._title:  # a new border title repaints the whole panel
-            self._title = title
-            self.border_title = Text(title)
-
-    def _draw(self, row: Row, cursor: bool, width: int) -> Strip:
-        return tighten(super()._draw(row, cursor, width))
-
-    def detail_of(self, key: str) -> tuple[str, Fields] | None:
-        """Heading and fields of the row `key`; None when it has gone."""
-        return None
-
-    def on_virtual_table_row_selected(self, event: VirtualTable.RowSelected) -> None:
-        event.stop()
-        found = self.detail_of(event.key)
-        if found is not None:
-            self.post_message(self.Opened(*found))
-
-    def on_virtual_table_row_highlighted(self, event: VirtualTable.RowHighlighted) -> None:
-        event.stop()
-        self.post_message(self.Moved(event.key))
+from tui.widgets.columns import Column
+from tui.widgets.panel import Fields, Panel
 
 
 def _view_detail(heading: str, views: Iterable[msgspec.Struct], key: str) -> tuple[str, Fields] | None:
@@ -178,47 +121,6 @@ class GatesPanel(Panel):
         return _view_detail("risk gate", self._shown or (), key)
 
 
-class EventsPanel(Panel):
-    """The log book's tail; follows its end until the cursor moves up. `wide` keeps all of it, else a screenful or ten."""
-
-    heading = "events"
-    empty = "No event yet. Everything that is decided appears here, oldest first."
-    columns_of = (
-        Column(key="time", title="Time", width=9),
-        Column(key="level", title="Level", width=6, priority=2),
-        Column(key="kind", title="Event", width=10),
-        Column(key="what", title="What", width=60, min_width=24, grow=True),
-        Column(key="seq", title="Seq", width=5, numeric=True, priority=3, min_screen=120),
-    )
-
-    def __init__(self, *, id: str, wide: bool = False) -> None:
-        super().__init__(id=id, tail=True, columns=self.columns_of if wide else self.columns_of[:4])
-        self._keep = KEPT if wide else 300
-        self._seq = 0
-        self._version = -1
-        self._book: LogBook | None = None
-
-    def paint(self, book: LogBook) -> None:
-        self._book = book
-        if book.version == self._version:
-            return
-        self._version = book.version
-        found = book.after(self._seq, self._keep)
-        if found:
-            self._seq = found[-1].seq
-            self.append_rows([rows.event_row(one) for one in found], keep=self._keep)
-        if book.skipped:
-            self.entitle("(some came too fast to show)")
-
-    def on_virtual_table_follow_changed(self, event: VirtualTable.FollowChanged) -> None:
-        event.stop()
-        self.border_subtitle = Text("" if event.following else "not following - G follows")
-
-    def detail_of(self, key: str) -> tuple[str, Fields] | None:
-        recorded = self._book.find(int(key)) if self._book is not None else None
-        return ("event", detail(recorded)) if recorded is not None else None
-
-
 class BotsPanel(Panel):
     heading = "bots"
     empty = "No bot. Make a config: quantsail config new FILE, then activate it on 6."
@@ -275,12 +177,6 @@ class ConfigsPanel(Panel):
 
     def selected(self) -> str | None:
         return self.cursor_key
-
-    def move_to(self, key: str) -> None:
-        """Put the cursor on a version."""
-        keys = [row.key for row in self.rows]
-        if key in keys:
-            self.cursor_row = keys.index(key)
 
     def detail_of(self, key: str) -> tuple[str, Fields] | None:
         line = self._lines.get(key)

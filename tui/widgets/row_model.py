@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from tui.widgets.columns import Column, Row, number_width, sort_rows
+from tui.widgets.columns import Column, Row, SortCache, number_width, sort_rows
+
+#: A full table forgets this share of itself at once: forgetting row by row would order all rows anew each time.
+FORGET_SHARE = 50
 
 
 class DuplicateKeyError(ValueError):
@@ -15,7 +18,7 @@ class DuplicateKeyError(ValueError):
 
 
 class RowModel:
-    """Rows by key, in order of arrival (`sort` is None) or sorted by (column index, descending)."""
+    """Rows by key, in order of arrival (`sort` is None) or sorted by (column index, descending); only those that pass a test."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
@@ -26,7 +29,18 @@ class RowModel:
         self.natural = [0] * len(self.columns)
         self._arrival: dict[str, Row] = {}
         self._index: dict[str, int] = {}
+        self._test: Callable[[Row], bool] | None = None
+        self._sort_cache: SortCache = {}
         self._numeric = [i for i, column in enumerate(self.columns) if column.numeric]
+
+    @property
+    def held(self) -> int:
+        """How many rows there are, shown or not."""
+        return len(self._arrival)
+
+    def keys(self) -> Iterable[str]:
+        """The keys of all rows in the order of arrival."""
+        return self._arrival.keys()
 
     def index_of(self, key: str) -> int | None:
         """Where a row is shown."""
@@ -44,7 +58,7 @@ class RowModel:
         changed = [row for row in new if self._arrival.get(row.key) != row]
         same_keys = list(by_key) == list(self._arrival)
         self._arrival = by_key
-        if same_keys and (self.sort is None or not changed):
+        if same_keys and (not changed or (self.sort is None and self._test is None)):
             for row in changed:
                 self.shown[self._index[row.key]] = row
             self._widen(changed)
@@ -64,9 +78,9 @@ class RowModel:
         return at
 
     def append(self, rows: Iterable[Row], keep: int | None = None) -> int:
-        """Add rows at the end, drop the oldest beyond `keep`. Returns how many were dropped from the top of the view.
+        """Add rows at the end, forget the oldest when there are clearly more than `keep`.
 
-        Raises DuplicateKeyError and then adds none.
+        Returns how many were dropped from the top of the view. Raises DuplicateKeyError and then adds none.
         """
         new = list(rows)
         keys = {row.key for row in new}
@@ -75,24 +89,48 @@ class RowModel:
         self._arrival.update((row.key, row) for row in new)
         self._widen(new)
         excess = max(0, len(self._arrival) - keep) if keep is not None else 0
-        for key in list(self._arrival)[:excess] if excess else ():
+        if keep is None or excess <= keep // FORGET_SHARE:
+            excess = 0
+        gone = list(self._arrival)[:excess] if excess else []
+        for key in gone:
             del self._arrival[key]
         if self.sort is None and not excess:
-            for row in new:
+            for row in new if self._test is None else filter(self._test, new):
                 self._index[row.key] = len(self.shown)
                 self.shown.append(row)
             return 0
+        seen = sum(key in self._index for key in gone)
         self._arrange()
-        return excess if self.sort is None else 0
+        return seen if self.sort is None else 0
+
+    def prepend(self, rows: Iterable[Row]) -> int:
+        """Add older rows before the first; how many of them are shown at the top. Raises DuplicateKeyError and then adds none."""
+        new = list(rows)
+        by_key = {row.key: row for row in new}
+        if len(by_key) != len(new) or not self._arrival.keys().isdisjoint(by_key):
+            raise DuplicateKeyError
+        self._arrival = by_key | self._arrival
+        self._widen(new)
+        before = len(self.shown)
+        self._arrange()
+        return len(self.shown) - before if self.sort is None else 0
+
+    def keep_only(self, test: Callable[[Row], bool] | None) -> None:
+        """Show only the rows that pass; None: all of them."""
+        self._test = test
+        self._arrange()
 
     def sort_by(self, sort: tuple[int, bool] | None) -> None:
         """Order by (column index, descending), or as the rows came."""
         self.sort = sort
+        self._sort_cache = {}
         self._arrange()
 
     def _arrange(self) -> None:
-        rows = self._arrival.values()
-        self.shown = list(rows) if self.sort is None else sort_rows(rows, self.columns, *self.sort)
+        rows: Iterable[Row] = self._arrival.values()
+        if self._test is not None:
+            rows = filter(self._test, rows)
+        self.shown = list(rows) if self.sort is None else sort_rows(rows, self.columns, *self.sort, self._sort_cache)
         self._index = {row.key: i for i, row in enumerate(self.shown)}
 
     def _widen(self, rows: Iterable[Row]) -> None:

@@ -7,7 +7,7 @@ per row key, and a change dirties one line. All text passes `safe_text()` on its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -16,7 +16,6 @@ from textual import events
 from textual.binding import Binding
 from textual.cache import LRUCache
 from textual.geometry import Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -24,6 +23,7 @@ from textual.strip import Strip
 from engine.core.text import safe_text
 from tui.widgets.columns import GAP, Cell, Column, Row, Slot, SortValue, fit_cell, plan
 from tui.widgets.row_model import RowModel
+from tui.widgets.table_messages import EdgeReached, FollowChanged, RowHighlighted, RowSelected
 
 __all__ = ["Cell", "Column", "Row", "VirtualTable"]
 
@@ -76,40 +76,6 @@ class VirtualTable(ScrollView, can_focus=True):
     cursor_row: reactive[int] = reactive(0, repaint=False, init=False)
     follow: reactive[bool] = reactive(False, repaint=False, init=False)
 
-    class RowHighlighted(Message):
-        """The cursor is on another row, or the row under it is another one."""
-
-        def __init__(self, table: VirtualTable, key: str, index: int) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-            self.index = index
-
-        @property
-        def control(self) -> VirtualTable:
-            return self.table
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, VirtualTable.RowHighlighted) and message.table is self.table
-
-    class RowSelected(RowHighlighted):
-        """Enter or a double click on a row."""
-
-        def can_replace(self, message: Message) -> bool:
-            return False
-
-    class FollowChanged(Message):
-        """The table began or ceased to follow its last row."""
-
-        def __init__(self, table: VirtualTable, following: bool) -> None:
-            super().__init__()
-            self.table = table
-            self.following = following
-
-        @property
-        def control(self) -> VirtualTable:
-            return self.table
-
     def __init__(
         self,
         columns: Sequence[Column],
@@ -142,8 +108,13 @@ class VirtualTable(ScrollView, can_focus=True):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows in the order in which they are shown."""
+        """The rows in the order in which they are shown; a filter's rows only."""
         return tuple(self._model.shown)
+
+    @property
+    def held_count(self) -> int:
+        """Rows that are there, shown or not."""
+        return self._model.held
 
     @property
     def cursor_key(self) -> str | None:
@@ -180,6 +151,27 @@ class VirtualTable(ScrollView, can_focus=True):
         """
         key = self.cursor_key
         self._show_rows(key, scrolled_off=self._model.append(rows, keep))
+
+    def prepend_rows(self, rows: Iterable[Row]) -> None:
+        """Add older rows before the first. The view stays on what it shows. Raises DuplicateKeyError."""
+        key, top = self.cursor_key, self.scroll_offset.y
+        added = self._model.prepend(rows)
+        self._show_rows(key)
+        if added and not self.follow:
+            self.scroll_to(y=top + added, animate=False, force=True)
+
+    def keep_only(self, test: Callable[[Row], bool] | None) -> None:
+        """Show only the rows that pass `test`; all of them with None. The cursor stays on its row if that is shown."""
+        key = self.cursor_key
+        self._model.keep_only(test)
+        self._show_rows(key)
+
+    def move_to(self, key: str) -> bool:
+        """Put the cursor on a row; a table that follows ceases to. False when it is not shown."""
+        at = self._model.index_of(key)
+        if at is not None:
+            self._move_to(at)
+        return at is not None
 
     def sort_by(self, key: str | None, reverse: bool = False) -> None:
         """Order by the column `key`, or as the rows came with None. Raises KeyError for a column that is not there."""
@@ -240,12 +232,12 @@ class VirtualTable(ScrollView, can_focus=True):
             self.vertical_scrollbar.position = self.scroll_y
 
     def watch_follow(self, following: bool) -> None:
-        self.post_message(self.FollowChanged(self, following))
+        self.post_message(FollowChanged(self, following))
 
     def _announce(self) -> None:
         key = self.cursor_key
         if key is not None and key != self._highlighted:
-            self.post_message(self.RowHighlighted(self, key, self.cursor_row))
+            self.post_message(RowHighlighted(self, key, self.cursor_row))
         self._highlighted = key
 
     def _body_height(self) -> int:
@@ -263,23 +255,28 @@ class VirtualTable(ScrollView, can_focus=True):
             self.follow = row >= self.row_count - 1 and row >= self.cursor_row
         self.cursor_row = row
 
+    def _step_to(self, row: int) -> None:
+        self._move_to(row)
+        if row <= 0 or row >= self.row_count - 1:
+            self.post_message(EdgeReached(self, top=row <= 0))
+
     def action_move(self, rows: int) -> None:
-        self._move_to(self.cursor_row + rows)
+        self._step_to(self.cursor_row + rows)
 
     def action_page(self, pages: float) -> None:
         step = max(1, round(abs(pages) * self._body_height()))
-        self._move_to(self.cursor_row + (step if pages > 0 else -step))
+        self._step_to(self.cursor_row + (step if pages > 0 else -step))
 
     def action_first(self) -> None:
-        self._move_to(0)
+        self._step_to(0)
 
     def action_last(self) -> None:
-        self._move_to(self.row_count - 1)
+        self._step_to(max(1, self.row_count - 1))
 
     def action_select(self) -> None:
         key = self.cursor_key
         if key is not None:
-            self.post_message(self.RowSelected(self, key, self.cursor_row))
+            self.post_message(RowSelected(self, key, self.cursor_row))
 
     def action_sort_next(self) -> None:
         """Ascending, descending, next shown column; after the last one the order of arrival."""
