@@ -124,7 +124,7 @@ class ColumnStrategy(OfRules):
     def on_feature(self, feature: Feature) -> None:
         """The columns have it."""
 
-    def explain(self) -> dict[str, Any]:
+    def explain(self, rule: str = "") -> dict[str, Any]:
         """See `RuleStrategy.explain`. Raises InvariantError when the bars are not those of the columns."""
         candle, row = self._candle, self._row
         ts = None if self._ts is None or row < 0 else int(self._ts[row])
@@ -135,7 +135,7 @@ class ColumnStrategy(OfRules):
             rules = self._rules = compile_rules(self._document)
         if row >= 0:
             rules.replay(self._series, row)
-        return rules.explain()
+        return rules.explain(rule)
 
 
 def feature_column(

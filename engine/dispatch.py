@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from engine.core import events as ev
 from engine.core.inputs import OrderReport, VenueReport
@@ -42,10 +41,9 @@ class Dispatch:
                 elif event.previous is TradingState.HALTED:
                     self.latch.clear()
 
-    def reports(self) -> Iterator[VenueReport]:
-        while self._refused:
-            yield self._refused.popleft()
-        yield from self.venue.reports()
+    def answer(self) -> VenueReport | None:
+        """The next answer to what was sent, or was not sent after all; None when all have been given."""
+        return self._refused.popleft() if self._refused else self.venue.answer()
 
     def _send(self, ledger: Ledger, event: ev.OrderSubmitted) -> None:
         if event.number <= self._last_number:  # I1: one send per client order id, ever

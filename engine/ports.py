@@ -76,8 +76,8 @@ class Venue(Protocol):
         """Reports that a quote, book, trade or mark causes, lazily; their causes stand at the place of `after`."""
         ...
 
-    def reports(self) -> Iterable[VenueReport]:
-        """Drain the answers to `submit` and `cancel`."""
+    def answer(self) -> VenueReport | None:
+        """The next answer to `submit` and `cancel`; None when all have been given."""
         ...
 
     def restore(self, ledger: Ledger) -> None:

@@ -298,17 +298,16 @@ class Engine:
         if self._keep(decide.step(self.state, value, self.setup)):
             await self._commit_and_act()
 
-    def _keep(self, events: Iterable[ev.Event]) -> bool:
+    def _keep(self, events: Sequence[ev.Event]) -> bool:
         """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
-        effect = False
+        if not events:
+            return False
+        pending, before = self._pending, len(self._unacted)
         for n, event in enumerate(events):
-            self._pending.append((n, event))
+            pending.append((n, event))
             if event.effect:
                 self._unacted.append(event)
-                effect = True
-            elif isinstance(event, ev.DayStarted):
-                effect = True  # pruning of closed orders relies on a commit per day (ledger.py)
-        return effect or len(self._pending) >= BATCH_EVENTS
+        return len(self._unacted) > before or len(pending) >= BATCH_EVENTS
 
     async def _commit_and_act(self) -> None:
         """The border of the promise: what is acted upon has been committed, in order, once."""
@@ -324,7 +323,11 @@ class Engine:
 
     def _take_answers(self) -> bool:
         """Decide on the venue's answers up to the first that has an effect; True when there is something to commit now."""
-        return any(self._keep(decide.step(self.state, report, self.setup)) for report in self.dispatch.reports())
+        answer = self.dispatch.answer
+        while (report := answer()) is not None:
+            if self._keep(decide.step(self.state, report, self.setup)):
+                return True
+        return False
 
     async def flush(self) -> None:
         while self._pending:

@@ -30,9 +30,14 @@ class Messages(msgspec.Struct):
     in_day: int = 0
 
     def add(self, ts: int) -> None:
-        second, minute, day = self.at(ts)
-        self.in_second, self.in_minute, self.in_day = second + 1, minute + 1, day + 1
-        self.second, self.minute, self.day = ts // SECOND_US, ts // MINUTE_US, ts // DAY_US
+        second = ts // SECOND_US
+        if second == self.second:
+            self.in_second += 1
+            self.in_minute += 1
+            self.in_day += 1
+            return
+        self.in_second, self.in_minute, self.in_day = (n + 1 for n in self.at(ts))
+        self.second, self.minute, self.day = second, ts // MINUTE_US, ts // DAY_US
 
     def at(self, ts: int) -> tuple[int, int, int]:
         """The counts of second, minute and day as they are at `ts`."""

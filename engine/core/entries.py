@@ -307,6 +307,10 @@ def gated(
     return [evaluated, alert(ctx, "EXIT_BLOCKED", text, order.symbol, order.bot_id)]
 
 
+#: The rule behind a signal.
+_RULE = {(kind, side): f"{kind}_{side}".lower() for kind in ("ENTRY", "EXIT") for side in PositionSide}
+
+
 def signalled(
     ctx: Context, runner: Runner, series: Series, side: PositionSide, kind: str, price: Decimal
 ) -> ev.SignalGenerated:
@@ -324,7 +328,7 @@ def signalled(
         kind=kind,
         price=price,
         config_version=ctx.setup.version,
-        trace=explanation(runner.strategy),
+        trace=explanation(runner.strategy, _RULE[kind, side]),
         position_side=side,
         tag=runner.strategy.proposal.tag,
     )

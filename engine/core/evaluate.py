@@ -88,7 +88,7 @@ class CompiledRules:
         for at in range(max(0, row - self.memory_bars - 1), row + 1):
             indicators.now, indicators.before = indicators.before, indicators.now
             for name, slot in indicators.slots.items():
-                indicators.now[slot] = float(series[name][at])
+                indicators.now[slot] = series[name].item(at)
             for step in self._steps:
                 step(indicators.now, indicators.before)
 
@@ -97,11 +97,12 @@ class CompiledRules:
         node = self._nodes.get(rule)
         return False if node is None else node.truth(self.indicators.now, self.indicators.before)
 
-    def explain(self) -> dict[str, Tree]:
-        """Each rule's tree on the last bar. Results are "true", "false", "unknown"; numbers are repr strings, so that the
-        tree can be journaled and hashed. Changes nothing; costs nothing until asked."""
+    def explain(self, rule: str = "") -> dict[str, Tree]:
+        """The tree of a rule on the last bar, or of each. Results are "true", "false", "unknown"; numbers are repr strings,
+        so that the tree can be journaled and hashed. Changes nothing; costs nothing until asked."""
         now, before = self.indicators.now, self.indicators.before
-        return {name: _explain(node, now, before) for name, node in self._nodes.items()}
+        nodes = {rule: self._nodes[rule]} if rule else self._nodes
+        return {name: _explain(node, now, before) for name, node in nodes.items()}
 
 
 def compile_rules(document: RuleDocument) -> CompiledRules:
@@ -113,12 +114,13 @@ def compile_rules(document: RuleDocument) -> CompiledRules:
 
 
 class _Node(NamedTuple):
-    condition: Condition
+    op: str
     is_true: Test
     is_false: Test
     of: tuple[_Node, ...]
-    left: int = -1
-    right: int = -1
+    bars: str = ""  # of a window
+    operands: tuple[tuple[str, str, int], ...] = ()  # of a leaf: side, series ("" for a number), slot
+    crosses: bool = False
 
     def truth(self, now: Slots, before: Slots) -> Truth:
         if self.is_true(now, before):
@@ -137,21 +139,26 @@ class _Builder:
     def build(self, condition: Condition) -> _Node:
         if isinstance(condition, (Compare, Cross)):
             left, right = self._slot(condition.left), self._slot(condition.right)
-            return _Node(condition, *_LEAVES[condition.op](left, right), (), left, right)
+            operands = tuple(
+                (side, operand if isinstance(operand, str) else "", slot)
+                for side, operand, slot in (("left", condition.left, left), ("right", condition.right, right))
+            )
+            tests = _LEAVES[condition.op](left, right)
+            return _Node(condition.op, *tests, (), operands=operands, crosses=isinstance(condition, Cross))
         of = tuple(self.build(child) for child in children(condition))
         trues, falses = tuple(node.is_true for node in of), tuple(node.is_false for node in of)
         if isinstance(condition, Not):
-            return _Node(condition, falses[0], trues[0], of)
+            return _Node(condition.op, falses[0], trues[0], of)
         if isinstance(condition, Group):
             if condition.op == "all":
-                return _Node(condition, _every(trues), _some(falses), of)
-            return _Node(condition, _some(trues), _every(falses), of)
+                return _Node(condition.op, _every(trues), _some(falses), of)
+            return _Node(condition.op, _some(trues), _every(falses), of)
         if condition.op == "within":
             step, is_true, is_false = _window(trues[0], falses[0], condition.bars)
         else:
             step, is_false, is_true = _window(falses[0], trues[0], condition.bars)
         self.steps.append(step)
-        return _Node(condition, is_true, is_false, of)
+        return _Node(condition.op, is_true, is_false, of, str(condition.bars))
 
     def _slot(self, operand: float | str) -> int:
         if isinstance(operand, str):
@@ -254,18 +261,18 @@ _WORDS = {True: "true", False: "false", None: "unknown"}
 
 
 def _explain(node: _Node, now: Slots, before: Slots) -> Tree:
-    condition = node.condition
-    tree: Tree = {"op": condition.op, "result": _WORDS[node.truth(now, before)]}
-    if isinstance(condition, (Compare, Cross)):
-        for side, operand, slot in (("left", condition.left, node.left), ("right", condition.right, node.right)):
-            tree[side] = {"value": _text(now[slot])}
-            if isinstance(operand, str):
-                tree[side]["series"] = operand
-                if isinstance(condition, Cross):
-                    tree[side]["previous"] = _text(before[slot])
+    tree: Tree = {"op": node.op, "result": _WORDS[node.truth(now, before)]}
+    if not node.of:
+        for side, name, slot in node.operands:
+            value: Tree = {"value": _text(now[slot])}
+            if name:
+                value["series"] = name
+                if node.crosses:
+                    value["previous"] = _text(before[slot])
+            tree[side] = value
         return tree
-    if isinstance(condition, Window):
-        tree["bars"] = str(condition.bars)
+    if node.bars:
+        tree["bars"] = node.bars
     tree["of"] = [_explain(child, now, before) for child in node.of]
     return tree
 

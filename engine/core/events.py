@@ -471,8 +471,10 @@ class DustKept(Event, frozen=True):
 
 class DayStarted(Event, frozen=True):
     """The baselines of the daily loss lock: the portfolio's equity and, by id, what each of its bots had made; the day lasts
-    until `day_end` (us UTC)."""
+    until `day_end` (us UTC). Nothing is to be done about it, but it is committed at once: what is pruned at the start of a
+    day (ledger.py) was closed before a commit."""
 
+    effect: ClassVar[bool] = True
     portfolio_id: str
     equity: Decimal
     day_end: int

@@ -184,11 +184,6 @@ class Series:
         self._keep(value.ts, self.last)
 
     @property
-    def late_us(self) -> int | None:
-        """How late the newest bar arrived, in us; None before the first."""
-        return self.tail[-1].received_ts - self.tail[-1].ts if self.bars else None
-
-    @property
     def due(self) -> int | None:
         """When the next word is due: a bar after a bar, at once after a quote; None when nothing was heard."""
         if self._due is None and self.bars:
@@ -224,9 +219,13 @@ class Series:
         return low, high
 
     def age_us(self, now: int) -> int | None:
-        """How long it has been silent beyond what is normal, in us; None when nothing was heard."""
+        """How late the newest bar arrived, or how long it has been silent beyond what is normal, in us; None when nothing was
+        heard."""
         due = self.due
-        return None if due is None else max(0, now - due)
+        if due is None:
+            return None
+        late = self.tail[-1].received_ts - self.tail[-1].ts if self.bars else 0
+        return max(late, now - due, 0)
 
     def atr(self, period: int) -> float | None:
         """Average true range of the last `period` bars, in price units; None while unknown."""

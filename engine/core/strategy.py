@@ -84,7 +84,7 @@ class OfRules:
 
     __slots__ = ()
 
-    def explain(self) -> dict[str, Any]:
+    def explain(self, rule: str = "") -> dict[str, Any]:
         raise NotImplementedError
 
 
@@ -110,16 +110,17 @@ class RuleStrategy(OfRules):
         """Set the series of that name, for as long as it is valid."""
         self.rules.on_feature(feature.name, feature.value, feature.valid_until)
 
-    def explain(self) -> dict[str, Any]:
-        """The rule tree with its values on the last bar, for the journal: strings only."""
-        return self.rules.explain()
+    def explain(self, rule: str = "") -> dict[str, Any]:
+        """The tree of a rule with its values on the last bar, or that of each, for the journal: strings only."""
+        return self.rules.explain(rule)
 
 
-def explanation(strategy: Strategy) -> dict[str, Any]:
-    """What a strategy says of its last bar, fit for the journal whatever installed code gives: text is made safe, all else
-    but booleans becomes text, and an exception becomes the explanation. Rules are taken at their word."""
+def explanation(strategy: Strategy, rule: str) -> dict[str, Any]:
+    """What a strategy says of its last bar (of the rule that fired, where it has rules), fit for the journal whatever installed
+    code gives: text is made safe, all else but booleans becomes text, and an exception becomes the explanation. Rules are taken
+    at their word."""
     if isinstance(strategy, OfRules):
-        return strategy.explain()
+        return strategy.explain(rule)
     try:
         told: object = strategy.explain()
         tree = _storable(told if isinstance(told, Mapping) else {"told": told}, 0)

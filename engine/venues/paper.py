@@ -89,16 +89,8 @@ class PaperVenue:
             reason = says(RejectCode.ORDER_UNKNOWN, "no such order to cancel")
             self._answers.append(_answer(order, OrderStatus.REJECTED, "unknown", reason))
 
-    def reports(self) -> Iterable[VenueReport]:
-        """Drain the answers; with convention `bar`, try what is due in the current bar.
-
-        Whoever stops in between finds the rest the next time: an iterator that cannot be closed, not a generator.
-        """
-        if self._answers or self._trying is not None or (self._current is not None and self._current.due):
-            return iter(self._next, None)
-        return ()
-
-    def _next(self) -> VenueReport | None:
+    def answer(self) -> VenueReport | None:
+        """The next answer; with convention `bar`, what becomes of the orders that are due in the current bar, too."""
         while True:
             if self._trying is not None:
                 report = next(self._trying, None)

@@ -163,7 +163,7 @@ def test_an_explanation_can_be_journaled_whatever_code_gives(told: Any, journale
                 raise told
             return told  # type: ignore[no-any-return]
 
-    assert explanation(Talker(0)) == journaled
+    assert explanation(Talker(0), "entry_long") == journaled
 
 
 def test_a_bottomless_explanation_ends() -> None:
@@ -174,12 +174,12 @@ def test_a_bottomless_explanation_ends() -> None:
         def explain(self) -> dict[str, Any]:
             return {"deep": deep}
 
-    assert canonical_json(explanation(Talker(0))).count(b"[") < 40
+    assert canonical_json(explanation(Talker(0), "entry_long")).count(b"[") < 40
 
 
 def test_rules_explain_themselves() -> None:
     strategy = RuleStrategy(parse_rules(HOURLY), 20)
-    assert explanation(strategy) == strategy.explain() and "entry_long" in strategy.explain()
+    assert explanation(strategy, "entry_long") == strategy.explain("entry_long") == {"entry_long": strategy.explain()["entry_long"]}
 
 
 def test_a_feature_that_a_strategy_chokes_on_is_an_error_of_the_bot() -> None:

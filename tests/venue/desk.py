@@ -168,7 +168,7 @@ class PaperDesk:
         self.listen()
 
     def listen(self) -> None:
-        self._hear(self.venue.reports())
+        self._hear(iter(self.venue.answer, None))
 
     def hold(self, side: str, quantity: object, position: str = "", **more: Any) -> Position:
         """Have an open position."""

@@ -55,8 +55,7 @@ def stalest(of: Iterable[Series], now: int, bound: Bound) -> GateResult:
 
 def age_us(series: Series | None, now: int) -> int | None:
     """How late the newest bar was or how long the symbol has been silent beyond what is normal, in us."""
-    silent = None if series is None or series.price is None else series.age_us(now)
-    return None if silent is None or series is None else max(silent, series.late_us or 0)
+    return None if series is None or series.price is None else series.age_us(now)
 
 
 def clock_skew(view: View, intent: Intent) -> GateResult:
