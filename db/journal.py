@@ -106,7 +106,8 @@ def now_us() -> int:
 class PgJournal:
     """`engine.ports.Journal` on Postgres. `ensure` may start the server (it runs in a thread before each connect).
 
-    `latency_ms` is the time of the last commit, as the status bar shows it. All methods may be called at any time from one
+    `latency_ms` is the time of the last commit, as the status bar shows it; `answer_ms` and `answered_mono` (time.monotonic, s)
+    are of the last write that was answered, heartbeats as well. All methods may be called at any time from one
     event loop; they wait for each other.
     """
 
@@ -121,7 +122,8 @@ class PgJournal:
         instruments: Sequence[Instrument] = (),
         clock: Callable[[], int] = now_us,
     ) -> None:
-        self.latency_ms = 0.0
+        self.latency_ms = self.answer_ms = 0.0
+        self.answered_mono = time.monotonic()
         self._writer = Writer(dsn, host or HostFacts.here(), ensure)
         self._anchors = Anchors(ledger_dir / ANCHORS_FILE)
         self._snapshot_every = snapshot_every
@@ -208,9 +210,14 @@ class PgJournal:
             except asyncpg.PostgresError as error:
                 if error.sqlstate != REPEATED:  # the acknowledgement of an earlier try was lost
                     raise
-        self.latency_ms = (time.perf_counter() - started) * 1_000
+        self.latency_ms = self._answered(started)
         if snapshot_due:
             self._snapshot_seq = batch.chain.seq
+
+    def _answered(self, started: float) -> float:
+        """The database has answered what began at `started` (time.perf_counter); in ms."""
+        self.answer_ms, self.answered_mono = (time.perf_counter() - started) * 1_000, time.monotonic()
+        return self.answer_ms
 
     async def heartbeat(self) -> bool:
         """Say that this run lives. False while the database cannot be reached; raises JournalFenced when the run is over."""
@@ -218,7 +225,9 @@ class PgJournal:
             if not self._writer.epoch:
                 return False
             try:
+                started = time.perf_counter()
                 await self._writer.heartbeat()
+                self._answered(started)
                 async with self._writer.use() as conn:
                     await self._anchor_audit(conn)
             except JournalUnavailable:

@@ -34,9 +34,11 @@ from engine.core.setup import Setup
 from engine.core.types import Mode
 from engine.dispatch import Dispatch
 from engine.feeds.base import Feed, FeedInput, Pacer
+from engine.feeds.ccxt_clock import ExchangeClock
 from engine.genesis import genesis, new_ledger_id
 from engine.halt import Latch
-from engine.keepers import Keepers
+from engine.house import HouseWatch, Meter
+from engine.keepers import HEARTBEAT_S, Keepers
 from engine.local import LocalClient
 from engine.naming import check_bound, default_ledger_name, one_currency, url_ledger_name
 from engine.options import Options, OptionsError, make_feed
@@ -75,6 +77,7 @@ class Session:
         self.pacer: Pacer | None = None
         self.journal: PgJournal | None = None
         self.engine: Engine
+        self.meter: Meter | None = None
         self._why = "end of feed"
         self._stop_asked = self._serving = False
         self._notes: tuple[str, ...] = ()
@@ -141,10 +144,19 @@ class Session:
         if first:
             await self.engine.open_ledger(first)
         await self._warm(state, setup)
+        if live:
+            self.meter = self._watched(journal, state.ledger)
+            self.engine.watch = self.meter.look
         self._history_candles = market.candles
         self.client.attach(self, opening.recent, await self._equity_history())
         await self.engine.start()
         status.write_facts(directory, state.ledger)
+
+    def _watched(self, journal: PgJournal, ledger: Ledger) -> Meter:
+        """The watch over the house, from what the ledger knows of it."""
+        clock: ExchangeClock | None = getattr(self.feed, "clock", None)
+        watch = HouseWatch(ledger.house, time.monotonic)
+        return Meter(watch, journal, self.directory, lambda: 0 if clock is None else clock.skew_ms, HEARTBEAT_S)
 
     def _ensure(self) -> None:
         """The writer has no connection: bring the embedded server back if it died, and say so meanwhile and afterwards."""

@@ -28,6 +28,9 @@ PUBLISH_S = 0.25
 LATCH_POLL_S = 0.2
 HEARTBEAT_S = 5.0
 INBOX_S = 0.5
+HOUSE_S = 1.0
+#: Looks at the house between two looks at its disk.
+DISK_LOOKS = 30
 #: After the start, so that maintenance never slows it down; and then again and again.
 MAINTAIN_FIRST_S = 5.0
 MAINTAIN_S = 3600.0
@@ -46,6 +49,7 @@ class Keepers:
             ("latch watch", self._watch()),
             ("publisher", self._publish()),
             ("heartbeat", self._heartbeat()),
+            ("house watch", self._house()),
             ("inbox", self._inbox()),
             ("market store", self._market()),
             ("maintenance", self._maintain()),
@@ -100,13 +104,25 @@ class Keepers:
                 with contextlib.suppress(OSError):
                     status.write(self._session.directory, self._session.client.snapshot(), running=True)
             await asyncio.sleep(PUBLISH_S)
-            self._session.client.lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+            lag_ms = self._session.client.lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+            if (meter := self._session.meter) is not None:
+                meter.lag_ms = max(meter.lag_ms, lag_ms)
 
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             if self._session.journal is not None:
                 await self._session.journal.heartbeat()
+
+    async def _house(self) -> None:
+        """Measure what the engine's next look at the house is to know."""
+        meter, looks = self._session.meter, 0
+        while meter is not None:
+            if looks % DISK_LOOKS == 0:
+                await asyncio.to_thread(meter.weigh)
+            meter.sample()
+            looks += 1
+            await asyncio.sleep(HOUSE_S)
 
     async def _inbox(self) -> None:
         """Commands of other processes: polled, because a poll of nothing costs 15 microseconds and survives every outage."""

@@ -18,6 +18,7 @@ import structlog
 from engine.config_diff import diff as config_diff
 from engine.core import decide
 from engine.core import events as ev
+from engine.core.books import House
 from engine.core.config import ConfigError, parse_config
 from engine.core.context import Context, State
 from engine.core.inputs import (
@@ -27,6 +28,7 @@ from engine.core.inputs import (
     Cause,
     Command,
     Funding,
+    HouseReport,
     Input,
     MarketInput,
     Tick,
@@ -120,6 +122,8 @@ class Engine:
         self._asked: deque[Asked] = deque()
         self.wake = asyncio.Event()
         self._last: Taken | Cause = state.ledger.cursor or GENESIS
+        self.watch: Callable[[], House | None] | None = None  # what has changed of the house, asked each live second
+        self._ticked_s = 0.0
         self.down_since: float | None = None
         self.stopping = False
         self._decided: tuple[int, int, str, str, int] | None = None
@@ -155,6 +159,7 @@ class Engine:
         """Take in a feed to its end, serving commands meanwhile. Returns early when `stopping` is set."""
         cursor = self.state.ledger.cursor
         self._decided = cursor.place if cursor is not None else None
+        self._ticked_s = asyncio.get_running_loop().time()
         if self.clock_us is not None:
             await self.recover()  # a live feed warms the market before it is played
         iterator = aiter(batches)
@@ -189,6 +194,8 @@ class Engine:
                 if self.stopping:
                     return None
                 if pull.done():
+                    if asyncio.get_running_loop().time() - self._ticked_s >= TICK_S:
+                        await self.tick()  # a feed that never pauses does not stop the clock
                     return pull.result()
                 if not done:
                     if patience_s == TICK_S:
@@ -219,8 +226,14 @@ class Engine:
 
     async def tick(self) -> None:
         """A live second; replays bring their own ticks."""
-        if self.clock_us is not None:
-            await self._apply(Tick(ts=max(self.clock_us(), self.state.ledger.now), after=self.place))
+        if self.clock_us is None:
+            return
+        self._ticked_s = asyncio.get_running_loop().time()
+        ts = max(self.clock_us(), self.state.ledger.now)
+        if self.watch is not None and (house := self.watch()) is not None:
+            cause = self.place.answered("house", ts)
+            await self._apply(HouseReport(ts=ts, cause=cause, **msgspec.structs.asdict(house)))
+        await self._apply(Tick(ts=ts, after=self.place))
 
     async def play(self, values: Iterable[Taken]) -> None:
         """Market inputs in order: what the venue makes of each, then what we do. Most bring about nothing, so this loop is

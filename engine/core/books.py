@@ -48,6 +48,16 @@ class Messages(msgspec.Struct):
         )
 
 
+class House(msgspec.Struct):
+    """The state of the house (G12, G14), as the shell last reported it; None is not known. Paper needs no comparison with a
+    venue, and data that brings its own time has no clock to differ from: both are good until something is said."""
+
+    reconciled: bool | None = True
+    journal_ok: bool | None = True
+    journal: str = ""  # what is the matter with it, in a few words
+    clock_skew_ms: int | None = 0
+
+
 class RoundTrip(msgspec.Struct, array_like=True):
     """A closed round trip of a symbol: when, and what it made in percent of its entry notional."""
 

@@ -1,5 +1,5 @@
 """What a person asks: the four stop verbs and resume, of the account or of one bot; starting and stopping bots; one order or
-position. Refusals are events too: nobody should wonder what happened.
+position. Refusals are events too: nobody should wonder what happened. And what the shell reports of the house.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from engine.core import events as ev
 from engine.core import exits
+from engine.core.books import House
 from engine.core.consequences import state_changed
 from engine.core.context import Context
 from engine.core.entries import cancel, close_position
-from engine.core.inputs import Command
+from engine.core.inputs import Command, HouseReport
 from engine.core.types import STRICTNESS, BotStatus, TradingState, Verb, entity_id
 
 Events = list[ev.Event]
@@ -25,6 +26,20 @@ STOPS: dict[Verb, tuple[TradingState, str]] = {
     Verb.HALT: (TradingState.HALTED, "keep_with_exits"),
 }
 _HARSHNESS = {"": 0, "keep_with_exits": 0, "cancel": 1, "flatten": 2}
+
+
+def on_house(ctx: Context, told: HouseReport) -> Events:
+    """What the shell has measured; the same again is no news."""
+    news = ev.HouseChanged(
+        ts=ctx.ts,
+        cause=ctx.cause,
+        reconciled=told.reconciled,
+        journal_ok=told.journal_ok,
+        journal=told.journal,
+        clock_skew_ms=told.clock_skew_ms,
+    )
+    known = ctx.ledger.house
+    return [] if House(news.reconciled, news.journal_ok, news.journal, news.clock_skew_ms) == known else [news]
 
 
 def on_command(ctx: Context, command: Command) -> Events:

@@ -328,7 +328,7 @@ def _after_refusal(ctx: Context, e: ev.IntentEvaluated) -> Events:
     return tripped(ctx, risk.trips(view, e.gates, e.bot_id))
 
 
-def _after_doubt(ctx: Context, e: ev.OrderInDoubt) -> Events:
+def _after_watch(ctx: Context, e: ev.OrderInDoubt | ev.HouseChanged) -> Events:
     return tripped(ctx, risk.trips(ctx.view()))
 
 
@@ -343,7 +343,8 @@ _FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
     ev.BotStatusChanged: _after_bot,
     ev.IntentEvaluated: _after_refusal,
     ev.OrderAccepted: _after_accept,
-    ev.OrderInDoubt: _after_doubt,
+    ev.OrderInDoubt: _after_watch,
+    ev.HouseChanged: _after_watch,
     ev.OrderRejected: _after_end,
     ev.OrderCanceled: _after_end,
     ev.OrderExpired: _after_end,

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from engine.core import bars, exits, orders, risk
 from engine.core import events as ev
-from engine.core.commands import bot_status, on_command
+from engine.core.commands import bot_status, on_command, on_house
 from engine.core.consequences import FLATTEN_TRIES, follow, moved, tripped
 from engine.core.context import Context, State
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits, taken_back
@@ -23,6 +23,7 @@ from engine.core.inputs import (
     Command,
     FillReport,
     Funding,
+    HouseReport,
     Input,
     LiquidationReport,
     OrderReport,
@@ -403,5 +404,6 @@ _ANSWERS: dict[type, Callable[[Context, Any], Events]] = {
     OrderReport: _on_report,
     FillReport: on_fill,
     LiquidationReport: on_liquidation,
+    HouseReport: on_house,
     Command: on_command,
 }

@@ -139,6 +139,19 @@ class CommandRefused(Event, frozen=True):
     reason: str
 
 
+class HouseChanged(Event, frozen=True):
+    """What the shell measures of the house has changed: ledger against venue, the journal, the exchange's clock against ours.
+
+    None is not known. `journal` says what is the matter with it, with the number of that moment.
+    """
+
+    level: ClassVar[Level] = Level.WARN
+    reconciled: bool | None
+    journal_ok: bool | None
+    journal: str
+    clock_skew_ms: int | None
+
+
 class AlertTriggered(Event, frozen=True):
     """Something a person should know now. `code` is CATEGORY_CONDITION, `text` one line."""
 
@@ -508,6 +521,7 @@ AnyEvent = (
     | StopCompleted
     | EntriesHeld
     | CommandRefused
+    | HouseChanged
     | AlertTriggered
     | BotStatusChanged
     | SignalGenerated

@@ -205,6 +205,17 @@ class LiquidationReport(msgspec.Struct, frozen=True, kw_only=True):
     fee_currency: str
 
 
+class HouseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shell has measured of the house when it differs from what it said before; None is not known."""
+
+    ts: int
+    cause: Cause
+    reconciled: bool | None
+    journal_ok: bool | None
+    journal: str
+    clock_skew_ms: int | None
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What a person (or a monitor) asks. `cause` is the place of the last input before it, so that a resume keeps its place."""
 
@@ -222,4 +233,4 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 MARKET_INPUTS = (Quote, Book, Trade, Mark, Funding, Feature)
 MarketInput = Quote | Book | Trade | Mark | Funding | Feature
 VenueReport = OrderReport | FillReport | LiquidationReport
-Input = Candle | MarketInput | Tick | VenueReport | Command
+Input = Candle | MarketInput | Tick | VenueReport | HouseReport | Command

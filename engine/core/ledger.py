@@ -15,7 +15,7 @@ import msgspec
 from engine.core import books
 from engine.core import events as ev
 from engine.core import orders as order_rules
-from engine.core.books import BotBook, Messages
+from engine.core.books import BotBook, House, Messages
 from engine.core.inputs import Cause
 from engine.core.orders import Order
 from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, keep_dust
@@ -108,6 +108,7 @@ class Ledger(msgspec.Struct):
     calm: bool = True  # no stop asks for more than the entries: protective orders rest, nothing is being flattened
     next_expiry: int = 0
     messages: Messages = msgspec.field(default_factory=Messages)
+    house: House = msgspec.field(default_factory=House)
     counts: Counts = msgspec.field(default_factory=Counts)
     digest: str = ""
 
@@ -285,6 +286,10 @@ def _stop_completed(ledger: Ledger, e: ev.StopCompleted) -> None:
 
 def _held(ledger: Ledger, e: ev.EntriesHeld) -> None:
     ledger.held = e.held
+
+
+def _house_changed(ledger: Ledger, e: ev.HouseChanged) -> None:
+    ledger.house = House(e.reconciled, e.journal_ok, e.journal, e.clock_skew_ms)
 
 
 def _bot_status(ledger: Ledger, e: ev.BotStatusChanged) -> None:
@@ -538,6 +543,7 @@ _HANDLERS: dict[type[ev.Event], Any] = {
     ev.StopCompleted: _stop_completed,
     ev.EntriesHeld: _held,
     ev.CommandRefused: _command_seen,
+    ev.HouseChanged: _house_changed,
     ev.AlertTriggered: _command_seen,
     ev.BotStatusChanged: _bot_status,
     ev.SignalGenerated: _signal,

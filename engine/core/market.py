@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 
-import msgspec
-
 from engine.core.indicators import NAN, IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
@@ -235,20 +233,11 @@ class Series:
         return value if value == value else None
 
 
-class House(msgspec.Struct):
-    """The state of the house, which the shell sets (G12, G14); None is not known. A paper venue is the ledger's fold: clean."""
-
-    reconciled: bool | None = True
-    journal_ok: bool | None = True
-    clock_skew_ms: float | None = 0.0
-
-
 class Market:
     """A Series by (exchange, symbol), each with a runner for every bot that trades it."""
 
     def __init__(self, instruments: Iterable[Instrument], tail_bars: int = 0) -> None:
         self.series: dict[Key, Series] = {(i.exchange, i.symbol): Series(i, tail_bars) for i in instruments}
-        self.house = House()
         self.watched_fills = -1  # how many fills the watch over equity has seen
 
     @property

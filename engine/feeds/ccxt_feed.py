@@ -19,6 +19,7 @@ from engine.core.text import safe_text
 from engine.core.types import DAY_US, SECOND_US, TIMEFRAMES_US, Instrument
 from engine.feeds.base import FeedError, FeedInput, Gap, slug_of, utc
 from engine.feeds.ccxt_client import check_no_keys, did_you_mean, public_client
+from engine.feeds.ccxt_clock import ExchangeClock
 from engine.feeds.ccxt_rows import Bar, bar_of, quote_of
 from engine.instruments import instrument_for, instrument_from_market
 
@@ -84,6 +85,7 @@ class LiveFeed:
         self._quotes_down_since: int | None = None
         self._released = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self.clock = ExchangeClock(now_us)
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -128,6 +130,7 @@ class LiveFeed:
         Pass the last one's ts to `batches`: the newest bar may not be known to be closed yet.
         """
         await self.open()
+        await self.clock.compare(self._client)
         size = self.timeframe_us
         since = (self._now() // size - bars) * size
         found: list[Candle] = []
@@ -154,7 +157,10 @@ class LiveFeed:
             line.covered, line.last_close = start, start
             line.ready.clear()
         self._tasks = [asyncio.create_task(self._follow(line)) for line in self._lines.values()]
-        self._tasks.append(asyncio.create_task(self._follow_quotes()))
+        self._tasks += [
+            asyncio.create_task(self._follow_quotes()),
+            asyncio.create_task(self.clock.follow(self._client)),
+        ]
         try:
             while True:
                 if batch := self._release():
@@ -205,9 +211,7 @@ class LiveFeed:
 
     async def _listen(self, line: _Line) -> None:
         """Take stream rows until REST is needed: at once after a hole, else GRACE after a bar's end without a newer one."""
-        streams = (
-            self._client.has.get("watchOHLCV") is True
-        )  # "emulated" ones are built from trades: not the venue's bars
+        streams = self._client.has.get("watchOHLCV") is True  # "emulated" ones are built from trades, not the venue's
         until = line.covered + self.timeframe_us + GRACE_US
         wait_s = max((until - self._now()) / SECOND_US, ASK_AGAIN_S)
         if not streams:

@@ -30,7 +30,7 @@ def ledger(**facts: Any) -> Callable[[Scene], object]:
 
 
 def house(**facts: Any) -> Callable[[Scene], object]:
-    return lambda scene: [setattr(scene.market.house, name, value) for name, value in facts.items()]
+    return lambda scene: [setattr(scene.ledger.house, name, value) for name, value in facts.items()]
 
 
 def rules(**facts: Any) -> Callable[[Scene], object]:
@@ -107,7 +107,7 @@ CASES: dict[str, Case] = {
     "DATA_STALE": ({"max_data_age_s": H}, lambda s: setattr(s, "at", NOW + 99_000_000), {}),
     "DATA_JUMP": ({"max_jump_atr": H}, jumped, {}),
     "CLOCK_UNKNOWN": ({"max_clock_skew_ms": H}, house(clock_skew_ms=None), {}),
-    "CLOCK_SKEW": ({"max_clock_skew_ms": H}, house(clock_skew_ms=2.0), {}),
+    "CLOCK_SKEW": ({"max_clock_skew_ms": H}, house(clock_skew_ms=2), {}),
     "SPREAD_UNKNOWN": ({"max_spread_bps": H}, None, {}),
     "SPREAD_WIDE": ({"max_spread_bps": H}, lambda s: s.quote(99.0, 101.0), {}),
     "LOSS_DAILY": ({"daily_loss_pct": H}, lambda s: setattr(s.account, "cash", D(1)), {}),

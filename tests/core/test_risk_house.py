@@ -49,12 +49,12 @@ def test_g12_quotes_are_data() -> None:
 
 @pytest.mark.parametrize(
     ("skew_ms", "told"),
-    [(0.0, "ALLOWED"), (500.0, "ALLOWED"), (-500.1, "WARNED CLOCK_SKEW"), (2000.0, "WARNED CLOCK_SKEW"),
-     (-2000.5, "BLOCKED CLOCK_SKEW"), (None, "BLOCKED CLOCK_UNKNOWN"), (float("nan"), "BLOCKED CLOCK_UNKNOWN")],
+    [(0, "ALLOWED"), (500, "ALLOWED"), (-501, "WARNED CLOCK_SKEW"), (2000, "WARNED CLOCK_SKEW"),
+     (-2001, "BLOCKED CLOCK_SKEW"), (None, "BLOCKED CLOCK_UNKNOWN")],
 )  # fmt: skip
-def test_g12_clock_skew(skew_ms: float | None, told: str) -> None:
+def test_g12_clock_skew(skew_ms: int | None, told: str) -> None:
     scene = Scene({"max_clock_skew_ms": {"soft": "500", "hard": "2000"}})
-    scene.market.house.clock_skew_ms = skew_ms
+    scene.ledger.house.clock_skew_ms = skew_ms
     both(scene, "CLOCK_SKEW", told)
 
 
@@ -134,7 +134,7 @@ def test_g12_two_bars_and_a_range_are_enough() -> None:
 )
 def test_g14_reconciliation(clean: bool | None, told: str) -> None:
     scene = Scene()
-    scene.market.house.reconciled = clean
+    scene.ledger.house.reconciled = clean
     both(scene, "RECONCILIATION_CLEAN", told)
 
 
@@ -143,7 +143,7 @@ def test_g14_reconciliation(clean: bool | None, told: str) -> None:
 )
 def test_g14_journal(healthy: bool | None, told: str) -> None:
     scene = Scene()
-    scene.market.house.journal_ok = healthy
+    scene.ledger.house.journal_ok = healthy
     both(scene, "JOURNAL_HEALTH", told)
 
 

@@ -113,9 +113,9 @@ def test_bots_of_another_portfolio_or_config_are_left_alone() -> None:
 @pytest.mark.parametrize(("field", "gate"), [("reconciled", "RECONCILIATION_CLEAN"), ("journal_ok", "JOURNAL_HEALTH")])
 def test_a_broken_house_reduces_and_an_unknown_one_does_not(field: str, gate: str) -> None:
     scene = Scene()
-    setattr(scene.market.house, field, None)
+    setattr(scene.ledger.house, field, None)
     assert trips(scene) == [] and risk.calm(scene.ledger, scene.market, scene.setup)
-    setattr(scene.market.house, field, False)
+    setattr(scene.ledger.house, field, False)
     assert trips(scene) == [("", REDUCING, f"gate:{gate}")]
     assert not risk.calm(scene.ledger, scene.market, scene.setup)
 
@@ -266,7 +266,7 @@ def test_the_board_tells_the_standing_gates_of_each_scope() -> None:
         scene.book.losses_in_row = 2
         scene.account.cash = D(100)
         scene.at = NOW + 60_000_000 + 1_000_001
-        scene.market.house.clock_skew_ms = 2.0
+        scene.ledger.house.clock_skew_ms = 2
         told = board(scene, bot)
         late = {gate for gate, word in told.items() if word == "ALLOWED"}
         # the second of the messages is over, nothing else is

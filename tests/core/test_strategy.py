@@ -179,7 +179,11 @@ def test_a_bottomless_explanation_ends() -> None:
 
 def test_rules_explain_themselves() -> None:
     strategy = RuleStrategy(parse_rules(HOURLY), 20)
-    assert explanation(strategy, "entry_long") == strategy.explain("entry_long") == {"entry_long": strategy.explain()["entry_long"]}
+    assert (
+        explanation(strategy, "entry_long")
+        == strategy.explain("entry_long")
+        == {"entry_long": strategy.explain()["entry_long"]}
+    )
 
 
 def test_a_feature_that_a_strategy_chokes_on_is_an_error_of_the_bot() -> None:

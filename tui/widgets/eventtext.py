@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
@@ -54,6 +55,10 @@ def _of_house(event: ev.Event) -> EventText:
             style = "fault" if event.state == "HALTED" else "strong" if event.state == "ACTIVE" else "warn"
             why = f": {event.reason}" if event.reason else ""
             return EventText("state", f"{event.previous} -> {event.state} by {event.actor}{why}", style)
+        case ev.StopCompleted():
+            return EventText("state", f"{event.verb} by {event.actor} is done: {_outcomes(event)}", "warn")
+        case ev.HouseChanged():
+            return EventText("house", _house(event), "up" if event.journal_ok and event.reconciled else "fault")
         case ev.EntriesHeld():
             return EventText("hold", f"entries {'held' if event.held else 'released'} by {event.actor}", "warn")
         case ev.CommandRefused():
@@ -74,6 +79,18 @@ def _of_house(event: ev.Event) -> EventText:
             )
             return EventText("gate", text, style)
     return EventText("event", type(event).__name__)
+
+
+def _outcomes(event: ev.StopCompleted) -> str:
+    counts = Counter(result.outcome for result in event.results)
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing was open"
+
+
+def _house(event: ev.HouseChanged) -> str:
+    journal = "is written" if event.journal_ok else event.journal or "is not known to be written"
+    skew = "unknown" if event.clock_skew_ms is None else f"{event.clock_skew_ms:+} ms"
+    clean = {True: "", False: ", ledger and venue differ", None: ", not compared with the venue"}[event.reconciled]
+    return f"journal: {journal}; clock {skew}{clean}"
 
 
 def _of_orders(event: ev.Event) -> EventText | None:

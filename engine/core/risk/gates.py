@@ -111,9 +111,9 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
 
 def _house(view: View) -> tuple[object, ...]:
     """All that the standing gates look at, but for limits."""
-    ledger, state = view.ledger, view.market.house
+    ledger, state = view.ledger, view.ledger.house
     doubts = tuple([o.bot_id for o in ledger.orders.values() if o.in_doubt])
-    return (state.reconciled, state.journal_ok, state.clock_skew_ms, ledger.config_sha256, doubts)
+    return (state.reconciled, state.journal_ok, state.journal, state.clock_skew_ms, ledger.config_sha256, doubts)
 
 
 def _sheet(plan: Plan, *, closing: bool) -> Sheet:

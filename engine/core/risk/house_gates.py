@@ -65,12 +65,10 @@ def clock_skew(view: View, intent: Intent) -> GateResult:
 
 
 def standing_clock(view: View, bound: Bound) -> GateResult:
-    skew_ms = view.market.house.clock_skew_ms
-    if skew_ms is None or skew_ms != skew_ms:
+    skew_ms = view.ledger.house.clock_skew_ms
+    if skew_ms is None:
         return blocks(_CLOCK, DenyCode.CLOCK_UNKNOWN, bound.text)
-    if not skew_ms:
-        return counted(_CLOCK, DenyCode.CLOCK_SKEW, 0, bound)
-    return against(_CLOCK, DenyCode.CLOCK_SKEW, abs(money(skew_ms)), bound)
+    return counted(_CLOCK, DenyCode.CLOCK_SKEW, abs(skew_ms), bound)
 
 
 def spread(view: View, intent: Intent) -> GateResult:
@@ -128,8 +126,6 @@ _IS_CLEAN = passes(_CLEAN, "clean", "clean")
 _NOT_COMPARED = blocks(_CLEAN, DenyCode.RECONCILIATION_UNKNOWN, "clean", "not compared yet")
 _DIFFERS = blocks(_CLEAN, DenyCode.RECONCILIATION_BREAK, "clean", "ledger and venue differ")
 _WRITES = passes(_JOURNAL, "written", "written")
-_JOURNAL_UNKNOWN = blocks(_JOURNAL, DenyCode.JOURNAL_UNKNOWN, "written")
-_FAILS = blocks(_JOURNAL, DenyCode.JOURNAL_FAILING, "written", "failing")
 
 
 def reconciliation_clean(view: View, intent: Intent) -> GateResult:
@@ -139,7 +135,7 @@ def reconciliation_clean(view: View, intent: Intent) -> GateResult:
 
 
 def standing_reconciled(view: View) -> GateResult:
-    clean = view.market.house.reconciled
+    clean = view.ledger.house.reconciled
     return _NOT_COMPARED if clean is None else _IS_CLEAN if clean else _DIFFERS
 
 
@@ -166,8 +162,11 @@ def journal_health(view: View, intent: Intent) -> GateResult:
 
 
 def standing_journal(view: View) -> GateResult:
-    healthy = view.market.house.journal_ok
-    return _JOURNAL_UNKNOWN if healthy is None else _WRITES if healthy else _FAILS
+    house = view.ledger.house
+    if house.journal_ok:
+        return _WRITES
+    code = DenyCode.JOURNAL_UNKNOWN if house.journal_ok is None else DenyCode.JOURNAL_FAILING
+    return blocks(_JOURNAL, code, "written", house.journal or "unknown")
 
 
 def config_hash(view: View, intent: Intent) -> GateResult:

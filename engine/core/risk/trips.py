@@ -46,7 +46,7 @@ def watches(setup: Setup) -> bool:
 def calm(ledger: Ledger, market: Market, setup: Setup) -> bool:
     """Whether nothing can trip by time and prices alone, or all has been looked at since: asked on every tick, before a view is
     made. An order in doubt and a refused one are looked at when they happen."""
-    house = market.house
+    house = ledger.house
     if house.reconciled is False or house.journal_ok is False:
         return False
     plan = plan_of(setup, "")
@@ -118,7 +118,7 @@ def _is_beyond(part: Decimal, whole: Decimal, hard: Decimal) -> bool:
 
 def _house(view: View, doubt: Bound) -> list[Trip]:
     """G14. An unknown state blocks orders; only a known break changes the trading state."""
-    ledger, house = view.ledger, view.market.house
+    ledger, house = view.ledger, view.ledger.house
     words = []
     if house.reconciled is False:
         words.append(standing_reconciled(view))

@@ -1,0 +1,114 @@
+"""The live shell watches its house: an exchange whose clock is off, quotes that never pause, a database that hangs.
+
+The session is the real one, on Postgres, in real time; only the exchange is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.connect import connect
+from engine import app, keepers
+from engine import house as limits
+from engine.app import Session
+from engine.core import events as ev
+from engine.core.types import Mode, TradingState
+from engine.feeds import ccxt_clock
+from engine.feeds.ccxt_feed import LiveFeed
+from engine.local import LocalClient
+from engine.options import Options
+from tests.feeds.test_live_feed import BTC, Venue
+from tests.patience import until_async
+
+
+class Now(Venue):
+    """In real time, with quotes that never pause, and a clock that runs ahead of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has["fetchTime"] = True
+        self.ahead_ms = 5_000
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def fetch_time(self) -> int:
+        return self.now_ms() + self.ahead_ms
+
+    async def watch_tickers(self, symbols: list[str]) -> Any:
+        await asyncio.sleep(0.1)
+        return {s: {"bid": 99.5, "ask": 100.5, "timestamp": self.now_ms()} for s in symbols}
+
+
+async def journal_of(database: str, kind: type[ev.Event]) -> list[Any]:
+    conn = await connect(database)
+    try:
+        rows = await conn.fetch("select payload from qs.events where type = $1 order by seq", kind.__name__)
+    finally:
+        await conn.close()
+    return [ev.decode(row["payload"]) for row in rows]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same watch with a shorter patience."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    for module, name, value in (
+        (ccxt_clock, "ASK_S", 0.1),
+        (keepers, "HEARTBEAT_S", 0.2),
+        (app, "HEARTBEAT_S", 0.2),
+        (keepers, "HOUSE_S", 0.1),
+        (limits, "OUTAGE_S", (3.0, 3.0)),
+        (limits, "BETTER_S", 1.0),
+        (limits, "COMMIT_MS", (1e9, 1e9)),
+        (limits, "LAG_MS", (1e9, 1e9)),
+        (limits, "FREE_BYTES", (0, 0)),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+async def test_what_the_shell_measures_reaches_the_gates_by_the_journal(
+    hasty: None, migrated: str, as_superuser: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = Now()
+    feed = LiveFeed("venue", (BTC,), client=venue)
+    monkeypatch.setattr(app, "make_feed", lambda options: (feed, None, Mode.PAPER))
+    session = Session(Options(live_data="venue", database_url=migrated), LocalClient())
+    await session.boot()
+    serving = asyncio.create_task(session.serve())
+    ledger = session.engine.state.ledger
+    try:
+        await until_async(lambda: ledger.house.clock_skew_ms not in (0, None), "the clock of the exchange is told")
+        venue.ahead_ms = 0
+        await until_async(lambda: abs(ledger.house.clock_skew_ms) < 1_000, "it is right again")
+        await _hang(as_superuser(migrated), 5.0)
+        await until_async(lambda: ledger.state is TradingState.REDUCING, "the outage is told")
+        await until_async(lambda: ledger.house.journal_ok is True, "and its end")
+    finally:
+        session.stop("done")
+        await serving
+    assert (ledger.state, ledger.state_actor) == (TradingState.REDUCING, "gate:JOURNAL_HEALTH")
+    told = await journal_of(migrated, ev.HouseChanged)
+    assert 4_000 < told[0].clock_skew_ms < 6_000 and abs(told[1].clock_skew_ms) < 1_000
+    broken = [e for e in told if e.journal_ok is False]
+    assert len(broken) == 1 and broken[0].journal.startswith("no answer for") and told[-1].journal_ok is True
+    assert len(told) < 10  # changes alone
+
+
+async def _hang(superuser: str, seconds: float) -> None:
+    """A database that takes what it is sent and does not answer."""
+    import asyncpg
+
+    conn = await asyncpg.connect(superuser)
+    try:
+        async with conn.transaction():
+            await conn.execute("lock table qs.engine_runs in access exclusive mode")
+            await asyncio.sleep(seconds)
+    finally:
+        await conn.close()
