@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine import house as wait
 from engine.core.limits import ACCOUNT_SERIES, MARKET_SERIES, AccountLimits, Floor, Limit, Limits
 from engine.core.risk import DENIALS, GATES, DenyCode
 
@@ -31,7 +32,7 @@ it not trading?" has an answer, also for a moment in the past.
 - A trip changes a trading state only to a stricter one: HALTED over anything else, REDUCING and PAUSED over ACTIVE alone.
 """
 
-NOTES = """
+NOTES = f"""
 ## What some gates mean exactly
 
 - **PRICE_COLLAR**: a buy may be at most the limit above the last price and, as an entry, above the lowest price of the last
@@ -45,6 +46,10 @@ NOTES = """
 - **DATA_REASONABILITY** measures the last close against the close before, and what was heard since against the last close, in
   average true ranges of 14 bars as they were before the jump.
 - **MAX_DRAWDOWN** of a bot is its fall from its best profit, in percent of what the portfolio would be worth with that profit alone.
+- **JOURNAL_HEALTH** and **CLOCK_SKEW** are measured while live data is traded, and journaled when they change (`HouseChanged`); a
+  replay knows neither. Entries wait while a commit takes {wait.COMMIT_MS[0] / 1000:g} s, the engine's loop is {wait.LAG_MS[0] / 1000:g} s late, the
+  database is silent for {wait.OUTAGE_S[0]:g} s or {wait.FREE_BYTES[0] >> 20} MB of disk are left. After {wait.OUTAGE_S[1]:g} s of silence, or with {wait.FREE_BYTES[1] >> 20} MB
+  left, a person has to resume. It is good again once half of that has held for {wait.BETTER_S:g} s.
 - **CUSTOM**: a rule that is unknown counts as true where it stops orders; it never changes a trading state by itself.
 """
 
