@@ -7,11 +7,13 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 import structlog
 
+from db import candles
 from db import configs as config_store
 from db.check import check_start
 from db.connect import OPERATOR, connect
@@ -42,6 +44,7 @@ from engine.keepers import HEARTBEAT_S, Keepers
 from engine.local import LocalClient
 from engine.naming import check_bound, default_ledger_name, one_currency, url_ledger_name
 from engine.options import Options, OptionsError, make_feed
+from engine.past import Past, Recording
 from engine.runtime import Engine
 from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
@@ -177,9 +180,17 @@ class Session:
         """Indicators start from the feed's past; live, only from what was decided before: the rest is played."""
         cursor = state.ledger.cursor
         known = cursor.ts if self.pacer is None and cursor is not None and cursor.ts else None
-        for candle in await self.feed.history(_bars_needed(setup, self.feed.timeframe_us)):
+        live = self.pacer is None
+        source = partial(candles.earlier, self.dsn) if live else cast(Recording, self.feed)
+        self.engine.past = Past(source, self.feed.timeframe_us)
+        bars = _bars_needed(setup, self.feed.timeframe_us)
+        for candle in await self.feed.history(min(bars, TAIL_BARS) if live else bars):
             if known is None or candle.ts < known:
                 decide.warm(state, candle)
+        if live and bars > TAIL_BARS:
+            await self.engine.past(state.market, setup)
+            state.market.arm(setup)
+            state.market.forget_past()
 
     async def _genesis(self, mode: Mode, currency: str) -> tuple[list[ev.Event], Setup]:
         """The first two events: the ledger is bound for ever, and trades by its newest config, or by the default one."""
@@ -230,7 +241,7 @@ class Session:
         """The versions, each with its difference to the active one, and why it cannot be activated."""
         conn = await self._reader()
         try:
-            return await config_lines(conn, _decoded(self.engine.setup.text))
+            return await config_lines(conn, msgspec.json.decode(self.engine.setup.text))
         finally:
             await conn.close()
 
@@ -359,10 +370,6 @@ def _position_after(batch: Sequence[FeedInput], candles: int) -> int:
 
 def _bars_needed(setup: Setup, timeframe_us: int) -> int:
     return max((bot.make(timeframe_us).warmup_bars for bot in setup.bots), default=0)
-
-
-def _decoded(text: str) -> dict[str, Any]:
-    return dict(msgspec.json.decode(text))
 
 
 async def config_lines(conn: Any, active: dict[str, Any] | None) -> list[ConfigLine]:

@@ -280,7 +280,10 @@ def warmth(market: Market, bot_id: str) -> str:
     """How far a bot's indicators are, at its furthest symbol: it trades from there on."""
     found = [r for series in market.series.values() for r in series.runners if r.bot.id == bot_id]
     best = max(found, key=lambda r: r.bars / max(r.warmup_bars, 1), default=None)
-    return "no symbol of this feed" if best is None else f"{best.bars:,} of {best.warmup_bars:,} bars to warm up"
+    if best is None:
+        return "no symbol of this feed"
+    missing = max(best.warmup_bars - best.bars, 0)
+    return f"{best.bars:,} of {best.warmup_bars:,} bars to warm up, {missing:,} missing"
 
 
 def never_traded(market: Market, setup: Setup, ledger: Ledger) -> list[str]:

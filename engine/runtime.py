@@ -33,6 +33,7 @@ from engine.core.inputs import (
     MarketInput,
     Tick,
 )
+from engine.core.market import Market
 from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import TradingState, Verb
@@ -123,6 +124,7 @@ class Engine:
         self.wake = asyncio.Event()
         self._last: Taken | Cause = state.ledger.cursor or GENESIS
         self.watch: Callable[[], House | None] | None = None  # what has changed of the house, asked each live second
+        self.past: Callable[[Market, Setup], Awaitable[None]] | None = None  # see engine.past
         self._ticked_s = 0.0
         self.down_since: float | None = None
         self.stopping = False
@@ -404,6 +406,8 @@ class Engine:
             if asked.verb is Verb.ACTIVATE_CONFIG:
                 events = await self._activation(command)
             else:
+                if asked.verb is Verb.START_BOT:
+                    await self._look_back(self.setup)
                 events = decide.step(self.state, command, self.setup)
             self._keep(events)
             await self._commit_and_act()
@@ -411,6 +415,8 @@ class Engine:
             events = self._rejected(command, str(error))
             self._keep(events)
             await self._commit_and_act()
+        finally:
+            self.state.market.forget_past()
         if asked.verb is Verb.HOLD:
             self.dispatch.hold = True
         elif asked.verb in _ENDS_HOLD and not asked.target:
@@ -451,6 +457,7 @@ class Engine:
             raise ActivationRefused(untradable)
         if any(order.in_doubt for order in ledger.orders.values()):
             raise ActivationRefused("an order is in doubt; a config is activated once its outcome is known")
+        await self._look_back(setup)
         if lacking := market.bars_lacking(setup):
             raise ActivationRefused(lacking)
         lines = config_diff(_document(self.setup), _document(setup))
@@ -469,6 +476,11 @@ class Engine:
             config=setup.text,
         )
         return decide.apply(ctx, [event])
+
+    async def _look_back(self, setup: Setup) -> None:
+        """Fetch what was before the bars in memory, for strategies that need more of them to warm up."""
+        if self.past is not None:
+            await self.past(self.state.market, setup)
 
     async def _load(self, version: int) -> tuple[object, str]:
         try:

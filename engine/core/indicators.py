@@ -244,6 +244,19 @@ class IndicatorSet:
             need = max(need, (inside + 1) * bars - 1)  # the stream may begin right behind the start of a period
         return need
 
+    def reach_us(self, factor: int, timeframe_us: int) -> dict[int, int]:
+        """How far back the indicators reach, by the length of the bars that they are made of, the stream's and longer ones."""
+        need = max((warmup_bars(fn, params, factor) for fn, params in self._warmups), default=1)
+        sizes = {TIMEFRAMES_US[higher.timeframe]: higher.indicators for higher in self._higher}
+        longer = {size: (inside.warmup_bars(factor, size) + 2) * size for size, inside in sizes.items()}
+        return {timeframe_us: need * timeframe_us} | longer
+
+    def prime(self, candle: Candle) -> None:
+        """Push a closed bar longer than the stream's, from before its first: to the timeframes that are made of such bars."""
+        for higher in self._higher:
+            if TIMEFRAMES_US[higher.timeframe] % candle.timeframe_us == 0:
+                higher.push(candle)
+
     def add_constant(self, value: float) -> int:
         """A slot that holds `value` on every bar, so that a number and a series read alike. Before the first bar only."""
         self.now.append(value)
@@ -313,9 +326,7 @@ class _Feature:
     __slots__ = ("slot", "valid_until", "value")
 
     def __init__(self, slot: int) -> None:
-        self.slot = slot
-        self.value = NAN
-        self.valid_until = 0
+        self.slot, self.value, self.valid_until = slot, NAN, 0
 
     def fill(self, now: list[float], candle: Candle) -> None:
         now[self.slot] = self.value if candle.ts <= self.valid_until else NAN
@@ -336,11 +347,14 @@ class _Higher:
         self._values = self.indicators.now[prices:]
 
     def fill(self, now: list[float], candle: Candle) -> None:
-        """Push a closed bar of the stream; write the outputs on the last closed bar of this timeframe."""
+        self.push(candle)
+        now[self._span] = self._values
+
+    def push(self, candle: Candle) -> None:
+        """Push a closed bar that this timeframe is made of."""
         for bar in self._bars.add(candle):
             self.indicators.update(bar)
             self._values = self.indicators.now[len(PRICES) :]
-        now[self._span] = self._values
 
 
 def by_timeframe(

@@ -10,7 +10,7 @@ from engine.core.indicators import NAN, IndicatorSet
 from engine.core.inputs import Book, Candle, Feature, Funding, Mark, MarketInput, Quote, Trade
 from engine.core.rules import Indicator
 from engine.core.setup import BotSetup, Setup
-from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT, Proposal
+from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT, Proposal, RuleStrategy
 from engine.core.timeframes import TimeframeError
 from engine.core.types import SECOND_US, Instrument, InvariantError, money
 
@@ -64,6 +64,22 @@ class Runner:
         self.signal = signal or 0 if warm else 0
         return warm
 
+    def reach_us(self, timeframe_us: int) -> dict[int, int]:
+        """How far back its warm-up reaches, in us, by the length of the bars that it needs there."""
+        strategy = self.strategy
+        if isinstance(strategy, RuleStrategy):
+            return strategy.reach_us(timeframe_us)
+        return {timeframe_us: strategy.warmup_bars * timeframe_us}
+
+    def look_back(self, past: Iterable[Candle], timeframe_us: int) -> None:
+        """Take in what was before the first bar in memory. Longer bars than the stream's warm the timeframes of rules."""
+        for candle in past:
+            if candle.timeframe_us == timeframe_us:
+                self.on_bar(candle)
+            elif isinstance(self.strategy, RuleStrategy):
+                self.strategy.prime(candle)
+                self.bars += candle.timeframe_us // timeframe_us
+
     def on_feature(self, feature: Feature) -> None:
         """Hand on a feature. What a strategy raises is kept for the dispatcher, which looks at the next bar when it is warm."""
         try:
@@ -111,6 +127,7 @@ class Series:
         "instrument",
         "last",
         "mark",
+        "past",
         "runners",
         "spread",
         "tail",
@@ -120,6 +137,7 @@ class Series:
     def __init__(self, instrument: Instrument, tail_bars: int) -> None:
         self.instrument = instrument
         self.tail: deque[Candle] = deque(maxlen=tail_bars or None)
+        self.past: list[Candle] = []  # bars before the tail, while runners are made that need them
         self.runners: list[Runner] = []
         self.last: float | None = None
         self.mark: float | None = None  # the venue's mark price, where it says one
@@ -167,6 +185,25 @@ class Series:
             if runner.on_bar(candle):
                 calls = True
         self.calls = calls
+
+    @property
+    def timeframe_us(self) -> int:
+        """The length of its bars; 0 before the first."""
+        newest = self.tail or self.past
+        return newest[-1].timeframe_us if newest else 0
+
+    @property
+    def past_bars(self) -> int:
+        """How many bars of its own length the past stands for."""
+        return sum(candle.timeframe_us for candle in self.past) // self.timeframe_us if self.past else 0
+
+    def warm_up(self, runner: Runner) -> None:
+        """Show a fresh runner what is known: the past, the tail, the features."""
+        runner.look_back(self.past, self.timeframe_us)
+        for candle in self.tail:
+            runner.on_bar(candle)
+        for feature in self.features.values():
+            runner.on_feature(feature)
 
     def hear(self, value: Quote | Trade | Book) -> None:
         """Take in a price between bars."""
@@ -266,14 +303,11 @@ class Market:
             series.atrs = IndicatorSet(atrs) if atrs else None
             series.band_us = max((bot.limits.price_band_s for bot in bots), default=0) * SECOND_US
             series.runners = [make(bot) for bot in bots]
-            for candle in series.tail:
-                if series.atrs is not None:
+            if series.atrs is not None:
+                for candle in series.tail:
                     series.atrs.update(candle)
-                for runner in series.runners:
-                    runner.on_bar(candle)
-            for feature in series.features.values():
-                for runner in series.runners:
-                    runner.on_feature(feature)
+            for runner in series.runners:
+                series.warm_up(runner)
 
     def rearm(self, bot: BotSetup) -> None:
         """A fresh runner for one bot, warmed from the tail: it starts again after a stop or an error."""
@@ -281,19 +315,34 @@ class Market:
             for index, runner in enumerate(series.runners):
                 if runner.bot.id == bot.id:
                     series.runners[index] = fresh = type(runner)(bot)
-                    for candle in series.tail:
-                        fresh.on_bar(candle)
-                    for feature in series.features.values():
-                        fresh.on_feature(feature)
+                    series.warm_up(fresh)
+
+    def reaches(self, setup: Setup, timeframe_us: int) -> dict[Key, dict[int, int]]:
+        """By symbol, how far back (us) the warm-up of its bots reaches, by the length of the bars that are needed there: of the
+        symbols whose tail does not go as far. `timeframe_us` is the length of bars where none was seen yet."""
+        found: dict[Key, dict[int, int]] = {}
+        for key, series in self.series.items():
+            size, reach = series.timeframe_us or timeframe_us, dict[int, int]()
+            for bot in setup.bots_on(series.instrument):
+                for length, back in Runner(bot).reach_us(size).items():
+                    reach[length] = max(reach.get(length, 0), back)
+            if max(reach.values(), default=0) > len(series.tail) * size:
+                found[key] = reach
+        return found
+
+    def forget_past(self) -> None:
+        """Runners have what they needed of it."""
+        for series in self.series.values():
+            series.past = []
 
     def bars_lacking(self, setup: Setup) -> str:
-        """Why `setup` cannot be warmed up from the tail, in one line; empty when it can."""
+        """Why `setup` cannot be warmed up from what is known, in one line; empty when it can."""
         needs: dict[tuple[str, int], int] = {}
         for series in self.series.values():
             symbol = series.instrument.symbol
             for bot in setup.bots_on(series.instrument):
-                timeframe_us = series.tail[-1].timeframe_us if series.tail else 0
-                key, have = (bot.id, timeframe_us), len(series.tail)
+                timeframe_us = series.timeframe_us
+                key, have = (bot.id, timeframe_us), len(series.tail) + series.past_bars
                 try:
                     need = needs[key] if key in needs else bot.make(timeframe_us).warmup_bars
                 except TimeframeError as error:

@@ -106,6 +106,16 @@ class RuleStrategy(OfRules):
         self.on_bar = self.rules.on_bar  # from now on without a step between
         return self.rules.on_bar(candle)
 
+    def reach_us(self, timeframe_us: int) -> dict[int, int]:
+        """How far back it reaches for its warm-up, in us, by the length of the bars that it needs there."""
+        reach = self.rules.indicators.reach_us(self._factor, timeframe_us)
+        reach[timeframe_us] += self.rules.memory_bars * timeframe_us
+        return reach
+
+    def prime(self, candle: Candle) -> None:
+        """Take in a bar longer than the stream's, from before its first."""
+        self.rules.indicators.prime(candle)
+
     def on_feature(self, feature: Feature) -> None:
         """Set the series of that name, for as long as it is valid."""
         self.rules.on_feature(feature.name, feature.value, feature.valid_until)

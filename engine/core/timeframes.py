@@ -45,6 +45,11 @@ def _origin(size_us: int) -> int:
     return _MONDAY_US if size_us == _WEEK_US else 0
 
 
+def period_start(size_us: int, ts: int) -> int:
+    """When the period of that length begins that `ts` is in, us UTC."""
+    return (ts - _origin(size_us)) // size_us * size_us + _origin(size_us)
+
+
 class HigherBars:
     """The bar in the making of one higher timeframe."""
 
@@ -78,8 +83,7 @@ class HigherBars:
         return closed + self._close(candle) if candle.ts == self._end else closed
 
     def _open(self, candle: Candle) -> None:
-        origin = _origin(self.size_us)
-        start = (candle.ts - 1 - origin) // self.size_us * self.size_us + origin
+        start = period_start(self.size_us, candle.ts - 1)
         if not self._begun:
             check_timeframe(self._name, candle.timeframe_us)
         self._whole = self._begun or candle.ts - candle.timeframe_us <= start

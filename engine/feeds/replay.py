@@ -115,6 +115,17 @@ class ReplayFeed:
                 add(Tick(ts=ts))
         return inputs
 
+    def earlier(self, exchange: str, symbol: str, since: int, until: int) -> list[Candle]:
+        """The bars of a symbol with since < ts <= until, in order, wherever the recording is being played."""
+        found: list[Candle] = []
+        for chunk in self.chunks(since):
+            found += [
+                c for c in chunk if type(c) is Candle and c.ts <= until and (c.exchange, c.symbol) == (exchange, symbol)
+            ]
+            if chunk[-1].ts > until:
+                break
+        return found
+
     async def history(self, bars: int) -> list[Candle]:
         """Nothing: a recording begins where it begins, and its first bars are the warm-up."""
         return []

@@ -143,6 +143,15 @@ class SimulatedFeed:
             candles += minute
         return candles
 
+    def earlier(self, exchange: str, symbol: str, since: int, until: int) -> list[Candle]:
+        """The bars of a symbol with since < ts <= until, in order: of its past and of what is played."""
+        found: list[Candle] = []
+        for ts, minute in self._minutes(self.genesis_day, since):
+            if ts > until:
+                break
+            found += [candle for candle in minute if (candle.exchange, candle.symbol) == (exchange, symbol)]
+        return found
+
     async def history(self, bars: int) -> list[Candle]:
         return self.past(bars)
 

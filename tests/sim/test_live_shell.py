@@ -1,4 +1,4 @@
-"""The live shell watches its house: an exchange whose clock is off, quotes that never pause, a database that hangs.
+"""The live shell watches its house and looks back: an exchange whose clock is off, a database that hangs, days from storage.
 
 The session is the real one, on Postgres, in real time; only the exchange is ours.
 """
@@ -6,23 +6,31 @@ The session is the real one, on Postgres, in real time; only the exchange is our
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from db import candles, configs
 from db.connect import connect
+from db.maintenance import rollup
 from engine import app, keepers
 from engine import house as limits
 from engine.app import Session
 from engine.core import events as ev
-from engine.core.types import Mode, TradingState
+from engine.core.config import canonical, config_sha256, parse_config
+from engine.core.inputs import Candle
+from engine.core.market import TAIL_BARS
+from engine.core.types import MINUTE_US, Mode, TradingState, Verb
 from engine.feeds import ccxt_clock
 from engine.feeds.ccxt_feed import LiveFeed
 from engine.local import LocalClient
 from engine.options import Options
+from engine.runtime import Asked
 from tests.feeds.test_live_feed import BTC, Venue
 from tests.patience import until_async
 
@@ -99,6 +107,61 @@ async def test_what_the_shell_measures_reaches_the_gates_by_the_journal(
     broken = [e for e in told if e.journal_ok is False]
     assert len(broken) == 1 and broken[0].journal.startswith("no answer for") and told[-1].journal_ok is True
     assert len(told) < 10  # changes alone
+
+
+async def test_a_bot_on_days_is_warm_at_the_start_from_what_earlier_runs_have_stored(
+    hasty: None, migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange is asked for what memory holds, storage for the days before it; both a start and an activation."""
+    venue = Now()
+    venue.ahead_ms = 0
+    now = venue.now_ms()
+    minutes = range(now // 86_400_000 * 86_400_000 - 9 * 86_400_000, now // 60_000 * 60_000, 60_000)
+    conn = await connect(migrated)
+    try:
+        await candles.store(conn, [_candle(venue.row(open_ms)) for open_ms in minutes], "live:venue")
+        await rollup(conn, datetime.fromtimestamp(now / 1e3, UTC))
+        document = parse_config({"bots": [{"name": "slow", "strategy": DAYS}]})
+        text = canonical(document).decode()
+        longer = text.replace('"timeperiod":5', '"timeperiod":30')
+        await configs.new(conn, longer, config_sha256(parse_config(json.loads(longer))), "tester", "thirty days")
+        await configs.new(conn, text, config_sha256(document), "tester", "five days")
+    finally:
+        await conn.close()
+    feed = LiveFeed("venue", (BTC,), client=venue)
+    monkeypatch.setattr(app, "make_feed", lambda options: (feed, None, Mode.PAPER))
+    session = Session(Options(live_data="venue", database_url=migrated), LocalClient())
+    await session.boot()
+    series = session.engine.state.market.series["venue", BTC]
+    (runner,) = series.runners
+    assert len(series.tail) == TAIL_BARS and runner.warmup_bars > TAIL_BARS and runner.warm and not series.past
+    midnight = now // 86_400_000
+    closes = [venue.row((midnight - back) * 86_400_000 - 60_000)[4] for back in range(5)]
+    assert runner.strategy.rules.indicators.value("day") == pytest.approx(sum(closes) / 5)  # type: ignore[attr-defined]
+    serving = asyncio.create_task(session.serve())
+    try:
+        asked = Asked(Verb.ACTIVATE_CONFIG, "tester", version=1)
+        session.engine.ask(asked)
+        done, text = await asked.answer
+    finally:
+        session.stop("done")
+        await serving
+    assert not done and "bot slow needs 44639 bars of BTC/USDT to warm up and has 1" in text and "are lacking" in text
+
+
+DAYS = {
+    "schema": 1,
+    "indicators": {"day": {"fn": "SMA", "params": {"timeperiod": 5}, "timeframe": "1d"}},
+    "entry_long": {"op": "lt", "left": "close", "right": "day"},
+}
+
+
+def _candle(row: list[float]) -> Candle:
+    ts = round(row[0]) * 1_000 + MINUTE_US
+    return Candle(
+        ts=ts, exchange="venue", symbol=BTC, timeframe_us=MINUTE_US, open=row[1], high=row[2], low=row[3], close=row[4],
+        volume=row[5], received_ts=ts,
+    )  # fmt: skip
 
 
 async def _hang(superuser: str, seconds: float) -> None:
