@@ -2,7 +2,7 @@
 """Set up and start Quantsail from a checkout, with nothing but Python 3.11+ (pip and venv): standard library only.
 
     python3 start.py                  the cockpit, trading on paper
-    python3 start.py test             the whole test suite
+    python3 start.py test             the whole test suite, in a process for each processor (or ... test -n 0 PYTEST'S WORDS)
     python3 start.py COMMAND ...      any `quantsail` command, as `run --headless` or `status`
 
 Makes a virtual environment in .venv (QUANTSAIL_VENV names another place), so that it also works where pip refuses to
@@ -20,6 +20,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("QUANTSAIL_VENV") or HERE / ".venv")
 PYTHON = VENV / "bin" / "python"
+#: Each has PostgreSQL servers of its own.
+WORKERS_MAX = 8
 
 
 def main() -> int:
@@ -32,7 +34,9 @@ def main() -> int:
     if not testing:
         command = [str(PYTHON), "-m", "engine.cli.main", *words]
         os.execve(str(PYTHON), command, os.environ | {"PYTHONPATH": str(HERE)})
-    return subprocess.call([str(PYTHON), "-m", "pytest", *words[1:]], cwd=HERE)
+    foreign = "QUANTSAIL_TEST_DATABASE_URL" in os.environ  # one server for all, whose roles tests change
+    workers = "0" if foreign else str(min(os.cpu_count() or 1, WORKERS_MAX))
+    return subprocess.call([str(PYTHON), "-m", "pytest", "-n", workers, "--dist", "worksteal", *words[1:]], cwd=HERE)
 
 
 def install(extra: str) -> None:

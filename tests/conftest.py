@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ import pytest
 from db.embedded import EmbeddedServer, PgBinaries, find_binaries
 from db.pgbin import BinariesError, inspect_binaries
 from tests import servers
-from tests.servers import AsSuperuser, Databases
+from tests.servers import AsSuperuser, Databases, FillOnce, Found
 
 SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
 
@@ -105,6 +107,26 @@ def migrated(databases: Databases) -> Iterator[str]:
     """Like `database`, with the whole schema: a copy, made in a third of the time that migrating takes."""
     with databases.migrated() as uri:
         yield uri
+
+
+@pytest.fixture
+def filled(databases: Databases, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FillOnce]:
+    """`uri, found = filled(key, fill)`: like `migrated`, with what `fill(uri, folder)` once wrote there and returned.
+
+    What it left in its folder is in this test's `tmp_path`.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def copied(key: str, fill: Callable[[str, Path], Awaitable[Found]]) -> tuple[str, Found]:
+            async def once(uri: str) -> tuple[Path, Found]:
+                folder = tmp_path_factory.mktemp(key)
+                return folder, await fill(uri, folder)
+
+            uri, (folder, found) = stack.enter_context(databases.filled(key, once))
+            shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+            return uri, found
+
+        yield copied
 
 
 @pytest.fixture

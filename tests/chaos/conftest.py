@@ -15,6 +15,7 @@ import pytest
 from db import pgbin
 from db.embedded import EmbeddedServer, PgBinaries
 from tests.chaos.world import World
+from tests.servers import hurry
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +23,7 @@ def world(pg_binaries: PgBinaries) -> Iterator[World]:
     """One server for all crash tests. Not below tmp_path: as root it runs under another account, which must get there."""
     home = Path(tempfile.mkdtemp(prefix="qs"))
     home.chmod(0o755)
-    server = EmbeddedServer(home / "quantsail" / "pg" / str(pg_binaries.major), pg_binaries).start()
+    server = hurry(EmbeddedServer(home / "quantsail" / "pg" / str(pg_binaries.major), pg_binaries).start())
     found = World(home, server)
     try:
         yield found

@@ -18,10 +18,12 @@ from db.connect import connect
 from db.embedded import SUPERUSER, EmbeddedServer
 from db.migrate import migrate
 from engine.core.config import Config, canonical, config_sha256
+from tests.servers import clone
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Facts of a run, and times at which a database wrote: the only things in which two runs may differ (decisions.md 3).
 RUN_FACTS = ("epoch", "recorded_at")
+MIGRATED = "template_default"
 
 
 class Ended(NamedTuple):
@@ -48,15 +50,19 @@ class World:
         }
         self._driver: subprocess.Popen[str] | None = None
 
-    def template(self, config: Config | None, name: str = "") -> str:
+    def template(self, config: Config | None, name: str = "template_config") -> str:
         """A migrated database to copy ledgers from, with `config` as the version that they will start with."""
-        name = name or ("template_default" if config is None else "template_config")
-        if self.server.create_database(name):
-            asyncio.run(_fill(self.server.dsn(name, "qs_admin"), config))
+        if config is None:
+            if self.server.create_database(MIGRATED):
+                asyncio.run(migrate(self.server.dsn(MIGRATED, "qs_admin")))
+            return MIGRATED
+        if name not in self.server.databases():
+            self.new_ledger(name, self.template(None))
+            asyncio.run(_activate(self.server.dsn(name), config))
         return name
 
     def new_ledger(self, name: str, template: str) -> str:
-        self.server.create_database(name, template)
+        clone(self.server, name, template)
         return name
 
     def run(self, ledger: str, files: list[Path], **job: Any) -> Ended:
@@ -127,10 +133,7 @@ class World:
         self.server.close()
 
 
-async def _fill(dsn: str, config: Config | None) -> None:
-    await migrate(dsn)
-    if config is None:
-        return
+async def _activate(dsn: str, config: Config) -> None:
     conn = await connect(dsn)
     try:
         await configs.new(conn, canonical(config).decode(), config_sha256(config), "tester")

@@ -17,6 +17,7 @@ from db.embedded import EmbeddedServer, PgBinaries
 from tests.chaos.market import config, write_files
 from tests.chaos.world import World
 from tests.cli.desk import BASE, Desk
+from tests.servers import hurry
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def installation(pg_binaries: PgBinaries) -> Iterator[Desk]:
     """One server and one ledger that has traded, for all command tests; not below tmp_path (see tests/chaos)."""
     home = Path(tempfile.mkdtemp(prefix="qs"))
     home.chmod(0o755)
-    server = EmbeddedServer(home / "quantsail" / "pg" / str(pg_binaries.major), pg_binaries).start()
+    server = hurry(EmbeddedServer(home / "quantsail" / "pg" / str(pg_binaries.major), pg_binaries).start())
     world = World(home, server)
     try:
         desk = Desk(world, write_files(home, 300, 3))

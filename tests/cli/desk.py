@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from db.embedded import SUPERUSER
 from engine.core.config import Config
+from tests import commands
 from tests.chaos.world import World
 from tests.patience import until
 
@@ -49,14 +50,7 @@ class Desk:
 
     def run(self, *words: str, **environment: str) -> Done:
         """Run a command to its end. Never may a person see a traceback, and an error is one line."""
-        done = subprocess.run(
-            [sys.executable, "-m", "engine.cli.main", *words],
-            env=self.world.env | environment,
-            cwd=self.world.home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = commands.run(words, env=self.world.env | environment, cwd=self.world.home)
         assert "Traceback" not in done.stderr, done.stderr
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("quantsail: ")]
@@ -70,7 +64,7 @@ class Desk:
 
     def copy(self, name: str) -> str:
         """A ledger with the history of the base ledger."""
-        self.world.server.create_database(name, BASE)
+        self.world.new_ledger(name, BASE)
         shutil.copytree(self.directory(BASE), self.directory(name))
         return name
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from engine.cli.exits import Exit
 from engine.core import events as ev
 from engine.core.config import canonical
+from tests import commands
 from tests.chaos.market import config, write_files
 from tests.core.test_strategy_plugins import MODULE, install
 
@@ -33,11 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, *words: str, path: str = str(ROOT)) -> tuple[int, str, str]:
     files = [str(file) for file in sorted(folder.glob("*.csv"))]
     replay = ["--replay", *files] if "--replay" not in words else []
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.cli.main", "backtest", *replay, *words],
-        capture_output=True, text=True, check=False, cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, "XDG_DATA_HOME": str(folder / "home")},
-    )  # fmt: skip
+    env = os.environ | {"PYTHONPATH": path, "XDG_DATA_HOME": str(folder / "home")}
+    done = commands.run(("backtest", *replay, *words), env=env, cwd=folder)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -118,10 +114,7 @@ def test_a_refusal_is_one_line(folder: Path, words: tuple[str, ...], code: Exit,
 
 
 def test_without_files_there_is_nothing_to_test(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.cli.main", "backtest"],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = commands.run(("backtest",), env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=folder)
     assert done.returncode == Exit.USAGE and "--replay FILE" in done.stderr
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from engine.cli.exits import Exit
 from engine.core.rules import parse_rules
+from tests import commands
 from tests.core.test_strategy_plugins import MODULE, install
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,15 +35,8 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(plugins: Path, *words: str) -> tuple[int, str, str]:
-    program = "from engine.cli.main import main; main()"
     paths = os.pathsep.join([str(ROOT), str(plugins)])
-    done = subprocess.run(
-        [sys.executable, "-c", program, "strategies", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": paths},
-    )
+    done = commands.run(("strategies", *words), env=os.environ | {"PYTHONPATH": paths}, cwd=plugins)
     assert "hello" not in done.stdout  # whatever a package prints, stdout is ours
     return done.returncode, done.stdout, done.stderr.replace("hello from a package\n", "")
 

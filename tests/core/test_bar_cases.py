@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from engine.core import bars
 from engine.core import events as ev
 from engine.core.ledger import Ledger, evolve
 from engine.venues.bars import CurrentBars
+from tests import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((Path(__file__).parent / "cases").glob("*.json"))
@@ -57,18 +56,14 @@ def test_the_table_is_whole() -> None:
 def test_the_command_prints_every_case_of_a_file_as_json_and_as_a_table() -> None:
     file = next(f for f in FILES if f.stem == "sizes")
     rows = json.loads(file.read_text(encoding="utf-8"))
-    done = [
-        subprocess.run(
-            [sys.executable, "-m", "engine.cli.main", "backtest", "--cases", str(file), *words],
-            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        ).stdout
-        for words in (["--json"], [])
-    ]  # fmt: skip
-    printed = json.loads(done[0])
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = [commands.run(("backtest", "--cases", str(file), *words), env=env, cwd=ROOT) for words in (["--json"], [])]
+    assert [each.returncode for each in done] == [0, 0]
+    printed = json.loads(done[0].stdout)
     assert [case["id"] for case in printed] == [row["id"] for row in rows]
     for case, row in zip(printed, rows, strict=True):
         assert exactly(case["trades"]) == exactly(row["expect"])
-    table = done[1].splitlines()
+    table = done[1].stdout.splitlines()
     trades = sum(len(row["expect"]) for row in rows)
     assert len(table) == trades + 2 and table[-1].startswith(f"{len(rows)} cases, {trades} trades")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from engine.case_files import CaseError, read_cases
 from engine.cases import run_case
 from engine.cli.backtest_cases import run_cases
 from engine.cli.exits import Exit
+from tests import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 CANDLE = {"open": 10, "high": 11, "low": 9, "close": 10}
@@ -126,10 +125,8 @@ def test_an_empty_list_is_no_case() -> None:
 
 
 def run(path: Path, *words: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.cli.main", "backtest", "--cases", str(path), *words],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = commands.run(("backtest", "--cases", str(path), *words), env=env, cwd=ROOT)
     return done.returncode, done.stdout, done.stderr
 
 

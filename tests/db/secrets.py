@@ -18,6 +18,7 @@ from db.connect import connect
 from db.embedded import SUPERUSER, EmbeddedServer
 from db.migrate import migrate
 from db.vault import Vault, open_vault
+from tests.servers import clone
 
 TEMPLATE = "template_users"
 _numbers = itertools.count(1)
@@ -42,9 +43,8 @@ def database_with_users(server: EmbeddedServer) -> Iterator[str]:
         with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever runs here
             thread.submit(asyncio.run, two_users(server.dsn(TEMPLATE, SUPERUSER))).result()
     name = f"users_{next(_numbers)}"
-    server.create_database(name, TEMPLATE)
     try:
-        yield server.dsn(name, SUPERUSER)
+        yield clone(server, name, TEMPLATE)
     finally:
         with psycopg.connect(server.dsn("postgres", SUPERUSER), autocommit=True) as connection:
             connection.execute(f'drop database if exists "{name}" with (force)'.encode())

@@ -28,7 +28,7 @@ from db.verify import VerifyReport, verify
 from tests.db.histories import traded
 from tests.db.schema_rows import APPEND, DENIED, Writer, attacks, one_row_each, refused
 from tests.db.test_chain import Ledgered, journal_of, write
-from tests.servers import AsSuperuser
+from tests.servers import AsSuperuser, FillOnce
 
 TABLES = ("events", "audit_logs", "fills", "kill_switch_events", "risk_decisions")
 #: Rows of the whole ledger, which no user owns.
@@ -181,19 +181,24 @@ async def test_owner_and_superuser_meet_the_guard(
 
 
 @pytest_asyncio.fixture
-async def ledgered(migrated: str, as_superuser: AsSuperuser, tmp_path: Path) -> AsyncIterator[Ledgered]:
+async def ledgered(filled: FillOnce, as_superuser: AsSuperuser, tmp_path: Path) -> AsyncIterator[Ledgered]:
     """A ledger that has traded, with five entries in its audit log, all of it anchored; and its superuser."""
-    pairs = await traded(tmp_path / "world", bars=25)
-    journal = journal_of(migrated, tmp_path / "ledger", snapshot_every=40)
-    await write(journal, (await journal.open()).ledger, pairs)
-    app = await connect(migrated, "qs_app")
-    for n in range(5):
-        await audit.record(app, "TESTED", "thing", actor=f"person {n}", new={"n": n})
-    assert await journal.heartbeat()  # witnesses what was written beside the engine
-    await app.close()
-    await journal.close("done")
-    conn = await asyncpg.connect(as_superuser(migrated))
-    yield Ledgered(migrated, tmp_path / "ledger", conn, len(pairs))
+
+    async def fill(uri: str, folder: Path) -> int:
+        pairs = await traded(folder / "world", bars=25)
+        journal = journal_of(uri, folder / "ledger", snapshot_every=40)
+        await write(journal, (await journal.open()).ledger, pairs)
+        app = await connect(uri, "qs_app")
+        for n in range(5):
+            await audit.record(app, "TESTED", "thing", actor=f"person {n}", new={"n": n})
+        assert await journal.heartbeat()  # witnesses what was written beside the engine
+        await app.close()
+        await journal.close("done")
+        return len(pairs)
+
+    dsn, count = filled("append_only", fill)
+    conn = await asyncpg.connect(as_superuser(dsn))
+    yield Ledgered(dsn, tmp_path / "ledger", conn, count)
     await conn.close()
 
 

@@ -35,7 +35,7 @@ from engine.core import events as ev
 from engine.core.inputs import Cause
 from engine.core.types import Side
 from tests.db.histories import journal_of, traded, write
-from tests.servers import AsSuperuser
+from tests.servers import AsSuperuser, FillOnce
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 UUIDS = st.uuids().map(str)
@@ -238,14 +238,18 @@ class Ledgered:
 
 
 @pytest.fixture
-async def ledgered(dsn: str, as_superuser: AsSuperuser, tmp_path: Path) -> Any:
-    pairs = await traded(tmp_path / "world", bars=25)
-    journal = journal_of(dsn, tmp_path / "ledger", snapshot_every=40)
-    await write(journal, (await journal.open()).ledger, pairs)
-    await journal.close("done")
+async def ledgered(filled: FillOnce, as_superuser: AsSuperuser, tmp_path: Path) -> Any:
+    async def fill(uri: str, folder: Path) -> int:
+        pairs = await traded(folder / "world", bars=25)
+        journal = journal_of(uri, folder / "ledger", snapshot_every=40)
+        await write(journal, (await journal.open()).ledger, pairs)
+        await journal.close("done")
+        return len(pairs)
+
+    dsn, count = filled("chained", fill)
     conn = await asyncpg.connect(as_superuser(dsn))
     await conn.execute("set search_path = qs, pg_catalog")
-    yield Ledgered(dsn, tmp_path / "ledger", conn, len(pairs))
+    yield Ledgered(dsn, tmp_path / "ledger", conn, count)
     await conn.close()
 
 

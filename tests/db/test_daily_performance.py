@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from db.connect import connect
-from db.migrate import migrate
 from db.rebuild import rebuild
 from engine.core.ledger import Ledger
 from tests.db import histories
@@ -25,9 +24,8 @@ STALE = "select refresh_daily_performance(stale_daily_performance())"
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[Any]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[Any]:
+    connection = await connect(migrated)
     await people(connection)
     yield connection
     await connection.close()
@@ -121,17 +119,16 @@ async def test_late_fills_change_their_day_and_all_after_it_and_pieces_equal_the
     assert {r["date"]: r["updated_at"] for r in await days(conn, PORTFOLIO)} == before
 
 
-async def test_a_rebuild_of_the_read_tables_changes_nothing(database: str, tmp_path: Path) -> None:
-    await migrate(database)
-    journal = histories.journal_of(database, tmp_path / "ledger")
+async def test_a_rebuild_of_the_read_tables_changes_nothing(migrated: str, tmp_path: Path) -> None:
+    journal = histories.journal_of(migrated, tmp_path / "ledger")
     await journal.open()
     await histories.write(journal, Ledger(), await histories.traded(tmp_path / "world"))
     await journal.close("done")
-    conn = await connect(database)
+    conn = await connect(migrated)
     try:
         assert await conn.fetchval(STALE) > 0
         assert await conn.fetchval("select sum(trades_count) from daily_performance") > 0
-        await rebuild(database)
+        await rebuild(migrated)
         assert await conn.fetchval(ALL) == 0
     finally:
         await conn.close()

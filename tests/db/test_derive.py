@@ -19,18 +19,27 @@ from engine.core.config import PythonStrategy
 from tests.db.contract_rows import MARKET, history
 from tests.db.futures import PERP
 from tests.db.histories import journal_of, write
+from tests.servers import FillOnce
 
 D = Decimal
 
 
 @pytest.fixture(params=[1, 13])
-async def conn(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) -> AsyncIterator[Any]:
+def dsn(request: pytest.FixtureRequest, filled: FillOnce) -> str:
     """A database with the history of `contract_rows` in it, written in small and large batches."""
-    journal = journal_of(migrated, tmp_path / "ledger", instruments=(MARKET, PERP))
-    ledger = (await journal.open()).ledger
-    await write(journal, ledger, await history(tmp_path / "world"), size=request.param)
-    await journal.close("done")
-    connection = await connect(migrated)
+
+    async def fill(uri: str, folder: Path) -> None:
+        journal = journal_of(uri, folder / "ledger", instruments=(MARKET, PERP))
+        ledger = (await journal.open()).ledger
+        await write(journal, ledger, await history(folder / "world"), size=request.param)
+        await journal.close("done")
+
+    return filled(f"derived_{request.param}", fill)[0]
+
+
+@pytest.fixture
+async def conn(dsn: str) -> AsyncIterator[Any]:
+    connection = await connect(dsn)
     yield connection
     await connection.close()
 
@@ -124,7 +133,7 @@ async def test_a_closed_position_knows_its_worst_and_what_it_put_at_stake(conn: 
     assert abs(D(stats["net_pnl"]) - net) < D("1e-15")  # columns keep 18 digits
 
 
-async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, migrated: str) -> None:
+async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, dsn: str) -> None:
     async def everything() -> dict[str, list[str]]:
         tables = ("orders", "fills", "positions", "bots", "signals", "portfolios", "risk_limits")
         return {
@@ -132,7 +141,7 @@ async def test_the_facts_are_the_same_after_a_rebuild(conn: Any, migrated: str) 
         }
 
     before = await everything()
-    await rebuild(migrated)
+    await rebuild(dsn)
     assert await everything() == before
 
 

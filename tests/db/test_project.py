@@ -19,6 +19,7 @@ from engine.core.ledger import Ledger
 from engine.ports import JournalFenced
 from tests.db.histories import Pair, journal_of, traded, write
 from tests.db.schema_rows import insert, portfolio
+from tests.servers import FillOnce
 
 
 class Filled(NamedTuple):
@@ -34,14 +35,18 @@ class Filled(NamedTuple):
 
 
 @pytest.fixture(params=[1, 13])
-async def filled(request: pytest.FixtureRequest, migrated: str, tmp_path: Path) -> AsyncIterator[Filled]:
-    pairs = await traded(tmp_path / "world", bars=60)
-    journal = journal_of(migrated, tmp_path / "ledger")
-    ledger = (await journal.open()).ledger
-    await write(journal, ledger, pairs, size=request.param)
-    await journal.close("done")
-    conn = await connect(migrated)
-    yield Filled(migrated, conn, pairs, ledger)
+async def history(request: pytest.FixtureRequest, filled: FillOnce) -> AsyncIterator[Filled]:
+    async def fill(uri: str, folder: Path) -> tuple[list[Pair], Ledger]:
+        pairs = await traded(folder / "world", bars=60)
+        journal = journal_of(uri, folder / "ledger")
+        ledger = (await journal.open()).ledger
+        await write(journal, ledger, pairs, size=request.param)
+        await journal.close("done")
+        return pairs, ledger
+
+    uri, (pairs, ledger) = filled(f"projected_{request.param}", fill)
+    conn = await connect(uri)
+    yield Filled(uri, conn, pairs, ledger)
     await conn.close()
 
 
@@ -53,82 +58,83 @@ async def rows(conn: asyncpg.Connection) -> dict[str, list[str]]:
     }
 
 
-async def test_a_rebuild_gives_the_same_tables(filled: Filled) -> None:
-    before = await rows(filled.conn)
+async def test_a_rebuild_gives_the_same_tables(history: Filled) -> None:
+    before = await rows(history.conn)
     assert {name for name, found in before.items() if not found} == {"funding_payments"}  # see test_project_futures
-    assert await rebuild(filled.dsn) == len(filled.pairs)
-    assert await rows(filled.conn) == before
+    assert await rebuild(history.dsn) == len(history.pairs)
+    assert await rows(history.conn) == before
 
 
-async def test_a_rebuild_waits_for_no_engine(filled: Filled, tmp_path: Path) -> None:
-    journal = journal_of(filled.dsn, tmp_path / "ledger")
+async def test_a_rebuild_waits_for_no_engine(history: Filled, tmp_path: Path) -> None:
+    journal = journal_of(history.dsn, tmp_path / "ledger")
     await journal.open()
     with pytest.raises(JournalFenced):
-        await rebuild(filled.dsn)
+        await rebuild(history.dsn)
     await journal.close("done")
 
 
-async def test_a_projection_aside_is_equal_and_shows_a_change(filled: Filled) -> None:
+async def test_a_projection_aside_is_equal_and_shows_a_change(history: Filled) -> None:
     async def difference() -> object:
-        async with filled.conn.transaction():
-            tables = await make_aside(filled.conn)
-            async for _ in project_all(filled.conn, Ledger(), "pg_temp"):
+        async with history.conn.transaction():
+            tables = await make_aside(history.conn)
+            async for _ in project_all(history.conn, Ledger(), "pg_temp"):
                 pass
-            found = await first_difference(filled.conn, tables)
+            found = await first_difference(history.conn, tables)
             for table in tables:
-                await filled.conn.execute(f"drop table pg_temp.{table}")
+                await history.conn.execute(f"drop table pg_temp.{table}")
             return found
 
     assert await difference() is None
-    await filled.conn.execute("update qs.positions set realized_pnl = realized_pnl + 1 where status = 'CLOSED'")
+    await history.conn.execute("update qs.positions set realized_pnl = realized_pnl + 1 where status = 'CLOSED'")
     found = await difference()
     assert found is not None and found.table == "positions" and found.seq > 0  # type: ignore[attr-defined]
 
 
-async def test_counts_follow_the_events(filled: Filled) -> None:
+async def test_counts_follow_the_events(history: Filled) -> None:
     async def count(what: str) -> int:
-        return int(await filled.conn.fetchval(f"select count(*) from qs.{what}"))
+        return int(await history.conn.fetchval(f"select count(*) from qs.{what}"))
 
-    assert await count("fills") == len(filled.of(ev.OrderFilled))
-    assert await count("signals") == len(filled.of(ev.SignalGenerated))
-    assert await count("risk_decisions") == len(filled.of(ev.IntentEvaluated))
-    assert await count("kill_switch_events") == len(filled.of(ev.TradingStateChanged))
-    assert await count("equity_snapshots") == len(filled.of(ev.EquitySampled))
-    sent, denied = len(filled.of(ev.OrderSubmitted)), len(filled.of(ev.OrderDenied))
+    assert await count("fills") == len(history.of(ev.OrderFilled))
+    assert await count("signals") == len(history.of(ev.SignalGenerated))
+    assert await count("risk_decisions") == len(history.of(ev.IntentEvaluated))
+    assert await count("kill_switch_events") == len(history.of(ev.TradingStateChanged))
+    assert await count("equity_snapshots") == len(history.of(ev.EquitySampled))
+    sent, denied = len(history.of(ev.OrderSubmitted)), len(history.of(ev.OrderDenied))
     assert await count("orders") == sent + denied
     assert await count("orders where status = 'DENIED'") == denied > 0
-    assert await count("positions where status = 'CLOSED'") == filled.ledger.counts.trades
+    assert await count("positions where status = 'CLOSED'") == history.ledger.counts.trades
 
 
-async def test_orders_and_the_account_are_the_ledgers(filled: Filled) -> None:
-    for order in (*filled.ledger.orders.values(), *filled.ledger.closed_orders.values()):
-        row = await filled.conn.fetchrow("select * from qs.orders where id = $1", order.id)
+async def test_orders_and_the_account_are_the_ledgers(history: Filled) -> None:
+    for order in (*history.ledger.orders.values(), *history.ledger.closed_orders.values()):
+        row = await history.conn.fetchrow("select * from qs.orders where id = $1", order.id)
         assert row is not None
         assert (row["status"], row["filled_quantity"], row["fees"]) == (order.status, order.filled_quantity, order.fees)
         assert row["client_order_id"] == order.client_order_id
-    account = filled.ledger.account
-    row = await filled.conn.fetchrow("select * from qs.portfolios")
+    account = history.ledger.account
+    row = await history.conn.fetchrow("select * from qs.portfolios")
     assert (row["cash_balance"], row["realized_pnl"]) == (account.cash, account.realized_pnl)
-    assert row["total_value"] == filled.of(ev.EquitySampled)[-1].equity  # type: ignore[attr-defined]
+    assert row["total_value"] == history.of(ev.EquitySampled)[-1].equity  # type: ignore[attr-defined]
 
 
-async def test_a_closed_position_says_why_and_carries_its_gates(filled: Filled) -> None:
-    row = await filled.conn.fetchrow("select * from qs.positions where status = 'CLOSED' order by closed_at limit 1")
-    closed = filled.of(ev.PositionClosed)[0]
+async def test_a_closed_position_says_why_and_carries_its_gates(history: Filled) -> None:
+    row = await history.conn.fetchrow("select * from qs.positions where status = 'CLOSED' order by closed_at limit 1")
+    closed = history.of(ev.PositionClosed)[0]
     assert row["close_reason"] == closed.reason  # type: ignore[attr-defined]
     gates = json.loads(row["notes"])["gates"]
     assert {"gate", "code", "verdict", "limit", "actual", "margin"} == set(gates[0])
 
 
-async def test_a_config_is_active_and_its_bots_and_strategies_are_there(filled: Filled) -> None:
-    bots = await filled.conn.fetch(
+async def test_a_config_is_active_and_its_bots_and_strategies_are_there(history: Filled) -> None:
+    bots = await history.conn.fetch(
         "select b.* from qs.bots b join qs.strategy_versions v using (strategy_id) order by b.name"
     )
     found = [(bot["name"], bot["config_version"], bot["status"]) for bot in bots]
     assert found == [("probe", 1, "RUNNING"), ("tiny", 1, "RUNNING")]
-    assert await filled.conn.fetchval("select version from qs.bot_config_versions where is_active") == 1
+    assert await history.conn.fetchval("select version from qs.bot_config_versions where is_active") == 1
     assert (
-        await filled.conn.fetchval("select count(*) from qs.signals s join qs.strategies t on t.id = s.strategy_id") > 0
+        await history.conn.fetchval("select count(*) from qs.signals s join qs.strategies t on t.id = s.strategy_id")
+        > 0
     )
 
 
@@ -155,23 +161,23 @@ async def test_every_query_runs_for_a_viewer_on_an_empty_database(migrated: str)
     await conn.close()
 
 
-async def test_events_by_cursor_and_by_filter(filled: Filled) -> None:
-    queries, total = Queries(filled.conn), len(filled.pairs)
+async def test_events_by_cursor_and_by_filter(history: Filled) -> None:
+    queries, total = Queries(history.conn), len(history.pairs)
     newest = await queries.newest_events(10)
     assert [row.seq for row in newest] == list(range(total - 9, total + 1))
-    n, last = filled.pairs[-1]
-    assert (newest[-1].id, newest[-1].ts) == (ev.event_id(filled.ledger.ledger_id, last, n), last.ts)
+    n, last = history.pairs[-1]
+    assert (newest[-1].id, newest[-1].ts) == (ev.event_id(history.ledger.ledger_id, last, n), last.ts)
     assert [row.seq for row in await queries.events_after(total - 3, 2)] == [total - 2, total - 1]
     assert (await queries.head())[0] == total
     fills = await queries.newest_events(1000, types=["OrderFilled"], symbol="BTC/USDT")
-    assert len(fills) == len(filled.of(ev.OrderFilled))
+    assert len(fills) == len(history.of(ev.OrderFilled))
     assert await queries.newest_events(5, types=["OrderFilled"], symbol="btc/usdt") == []
     assert {row.level for row in await queries.newest_events(99, levels=["WARN", "ERROR"])} <= {"WARN", "ERROR"}
     assert (await queries.newest_events(1, before_seq=total))[0].seq == total - 1
 
 
-async def test_orders_positions_fills_and_decisions(filled: Filled) -> None:
-    queries, ledger = Queries(filled.conn), filled.ledger
+async def test_orders_positions_fills_and_decisions(history: Filled) -> None:
+    queries, ledger = Queries(history.conn), history.ledger
     assert {row.id for row in await queries.open_orders()} == set(ledger.orders)
     recent = await queries.recent_orders(1000)
     assert [r.created_ts for r in recent] == sorted((r.created_ts for r in recent), reverse=True)
@@ -180,16 +186,16 @@ async def test_orders_positions_fills_and_decisions(filled: Filled) -> None:
     assert [p.id for p in positions if p.status == "OPEN"] == list(ledger.positions)
     assert len([p for p in positions if p.status == "CLOSED"]) == 2
     fills = await queries.fills(3)
-    assert fills[0].id == filled.of(ev.OrderFilled)[-1].fill_id  # type: ignore[attr-defined]
+    assert fills[0].id == history.of(ev.OrderFilled)[-1].fill_id  # type: ignore[attr-defined]
     assert all(row.action != "ALLOWED" for row in await queries.decisions(1000, against=True))
-    assert len(await queries.decisions(1000)) == len(filled.of(ev.IntentEvaluated))
+    assert len(await queries.decisions(1000)) == len(history.of(ev.IntentEvaluated))
 
 
-async def test_ledger_facts_and_config_versions(filled: Filled) -> None:
-    queries = Queries(filled.conn)
+async def test_ledger_facts_and_config_versions(history: Filled) -> None:
+    queries = Queries(history.conn)
     facts = await queries.ledger()
     assert facts is not None
-    assert (facts.mode, facts.seq, facts.epoch, facts.host) == ("PAPER", len(filled.pairs), 1, "test")
+    assert (facts.mode, facts.seq, facts.epoch, facts.host) == ("PAPER", len(history.pairs), 1, "test")
     assert facts.initial_balance == Decimal(10_000) and facts.ended_ts is not None
     (config,) = await queries.config_versions()
     assert (config.version, config.is_active, config.activated_ts) == (1, True, 0)

@@ -20,7 +20,6 @@ import pytest
 from db import archive, audit, retention
 from db.connect import connect
 from db.maintenance import Report, maintain
-from db.migrate import migrate
 from tests.db.schema_rows import USER, insert, people, position
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -29,9 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[Any]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[Any]:
+    connection = await connect(migrated)
     await people(connection)
     await connection.execute("update bots set status = 'STOPPED'")
     yield connection
@@ -61,8 +59,8 @@ async def old_minutes(conn: Any) -> None:
     )
 
 
-async def archived_ticks(conn: Any, database: str, to: Path) -> archive.Segment:
-    owner = await connect(database, "qs_owner")
+async def archived_ticks(conn: Any, migrated: str, to: Path) -> archive.Segment:
+    owner = await connect(migrated, "qs_owner")
     await owner.execute("update retention_policies set archive = true where subject = 'ticks'")
     await owner.close()
     (unit,) = await archive.due(conn, NOW)
@@ -78,13 +76,13 @@ def said(report: Report) -> dict[str, str]:
     return {step.name: step.said for step in report.steps}
 
 
-async def test_the_job_makes_partitions_rolls_up_and_drops_what_is_old(conn: Any, database: str) -> None:
+async def test_the_job_makes_partitions_rolls_up_and_drops_what_is_old(conn: Any, migrated: str) -> None:
     await bind(conn)
     await old_ticks(conn)
     await old_minutes(conn)
     plan = await due(conn)
     assert set(plan) == {"ticks"} | {"candles 1m"} and plan["ticks"].rows == 500
-    first = said(await maintain(database, now=NOW))
+    first = said(await maintain(migrated, now=NOW))
     assert first["partitions"] != "0 partitions made" and first["roll-ups"] == "0 bars came or changed"
     assert first["retention"] == "501 rows dropped"
     assert await conn.fetchval("select count(*) from ticks") == 0
@@ -92,16 +90,16 @@ async def test_the_job_makes_partitions_rolls_up_and_drops_what_is_old(conn: Any
     assert await conn.fetchval("select count(*) from candles where source = 'rollup'") == 7
     ahead = await conn.fetchval("select count(*) from partitions_of('ticks') where until > $1", NOW)
     assert ahead >= 3
-    again = said(await maintain(database, now=NOW))
+    again = said(await maintain(migrated, now=NOW))
     assert again["partitions"] == "0 partitions made" and again["retention"] == "0 rows dropped"
 
 
 @pytest.mark.parametrize(("mode", "feed"), [("SIM", "simulate:3"), ("PAPER", "replay:binance")])
-async def test_simulations_and_replays_are_left_alone(conn: Any, database: str, mode: str, feed: str) -> None:
+async def test_simulations_and_replays_are_left_alone(conn: Any, migrated: str, mode: str, feed: str) -> None:
     await bind(conn, mode, feed)
     await old_ticks(conn)
     assert await due(conn) == {}
-    said(await maintain(database, now=NOW))
+    said(await maintain(migrated, now=NOW))
     assert await conn.fetchval("select count(*) from ticks") == 500
     partition = await conn.fetchval("select partition_name from partitions_of('ticks') order by since limit 1")
     with pytest.raises(asyncpg.PostgresError, match="SIM and replay") as caught:
@@ -114,11 +112,11 @@ async def test_nothing_is_dropped_before_there_is_a_ledger(conn: Any) -> None:
     assert await due(conn) == {}
 
 
-async def test_a_hold_keeps_everything_until_it_is_released_and_is_audited(conn: Any, database: str) -> None:
+async def test_a_hold_keeps_everything_until_it_is_released_and_is_audited(conn: Any, migrated: str) -> None:
     await bind(conn)
     await old_ticks(conn)
     partition = (await due(conn))["ticks"].partition
-    app = await connect(database, "qs_app")
+    app = await connect(migrated, "qs_app")
     try:
         with pytest.raises(retention.RetentionError, match="needs a reason"):
             await retention.hold(app, "ticks", " ", "me")
@@ -200,12 +198,12 @@ async def test_rows_of_tables_that_are_not_cut_go_in_batches(conn: Any, monkeypa
 
 
 async def test_what_must_be_archived_is_dropped_only_from_a_file_that_is_whole(
-    conn: Any, database: str, tmp_path: Path
+    conn: Any, migrated: str, tmp_path: Path
 ) -> None:
     await bind(conn)
     await old_ticks(conn)
     item = (await due(conn))["ticks"]
-    segment = await archived_ticks(conn, database, tmp_path / "archive")
+    segment = await archived_ticks(conn, migrated, tmp_path / "archive")
     assert segment.rows == 500 and await archive.due(conn, NOW) == []
     file = Path(segment.location)
     good = file.read_bytes()
@@ -226,7 +224,7 @@ async def test_what_must_be_archived_is_dropped_only_from_a_file_that_is_whole(
     assert await retention.apply(conn, item, NOW) == 501
     with pytest.raises(archive.ArchiveError, match="the next job would drop it again"):
         await archive.restore(conn, second.id)
-    app = await connect(database, "qs_app")
+    app = await connect(migrated, "qs_app")
     await retention.hold(app, "ticks", "looking into it", "me")
     await app.close()
     assert await archive.restore(conn, second.id) == 501
@@ -236,15 +234,15 @@ async def test_what_must_be_archived_is_dropped_only_from_a_file_that_is_whole(
 
 
 async def test_an_archive_that_cannot_be_written_drops_nothing_and_says_so(
-    conn: Any, database: str, tmp_path: Path
+    conn: Any, migrated: str, tmp_path: Path
 ) -> None:
     await bind(conn)
     await old_ticks(conn)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
     with pytest.raises(archive.ArchiveError, match="is not archived"):
-        await archived_ticks(conn, database, blocked)
-    report = await maintain(database, now=NOW, archive_to=str(blocked))
+        await archived_ticks(conn, migrated, blocked)
+    report = await maintain(migrated, now=NOW, archive_to=str(blocked))
     assert [step.name for step in report.failed] == ["archive"] and "\n" not in report.failed[0].said
     assert await conn.fetchval("select count(*) from ticks") == 500
     (unit,) = await archive.due(conn, NOW)
@@ -258,19 +256,19 @@ async def test_an_archive_that_cannot_be_written_drops_nothing_and_says_so(
     assert await archive.listed(conn) == []  # and the connection lives
 
 
-async def test_any_address_of_fsspec_will_do(conn: Any, database: str) -> None:
+async def test_any_address_of_fsspec_will_do(conn: Any, migrated: str) -> None:
     pytest.importorskip("fsspec")
     await bind(conn)
     await old_ticks(conn)
     item = (await due(conn))["ticks"]
-    segment = await archived_ticks(conn, database, "memory://bucket/a")  # type: ignore[arg-type]
+    segment = await archived_ticks(conn, migrated, "memory://bucket/a")  # type: ignore[arg-type]
     assert segment.location.startswith("memory://bucket/a/ticks/")
     assert await retention.apply(conn, item, NOW) == 500
     with pytest.raises(archive.ArchiveError, match="quantsail\\[s3\\]"):
-        await archive.check_before_drop(await _pretend(conn, database), "ticks", "elsewhere")
+        await archive.check_before_drop(await _pretend(conn, migrated), "ticks", "elsewhere")
 
 
-async def _pretend(conn: Any, database: str) -> Any:
+async def _pretend(conn: Any, migrated: str) -> Any:
     """A segment at an address that no installed package knows."""
     await conn.execute(
         "insert into archive_segments (table_name, partition_name, since, until, rows_count, size_bytes, sha256, checksums,"
@@ -294,10 +292,10 @@ async def test_months_of_the_journal_s_tables_are_archived_and_never_dropped(con
     assert await archive.due(conn, NOW, table="positions", before=before) == []
 
 
-async def test_two_jobs_at_once_are_one(conn: Any, database: str) -> None:
+async def test_two_jobs_at_once_are_one(conn: Any, migrated: str) -> None:
     await bind(conn)
     await old_ticks(conn, 20_000)
-    reports = await asyncio.gather(*(maintain(database, now=NOW) for _ in range(4)))
+    reports = await asyncio.gather(*(maintain(migrated, now=NOW) for _ in range(4)))
     worked = [report for report in reports if not report.busy]
     assert len(worked) >= 1 and sum("20000 rows dropped" in said(r)["retention"] for r in worked) == 1
 
@@ -314,15 +312,15 @@ asyncio.run(maintain(sys.argv[1], now=datetime.fromisoformat(sys.argv[2]), archi
 
 @pytest.mark.parametrize("delay_s", [0.15, 0.4, 0.8])
 async def test_a_job_that_is_killed_anywhere_loses_nothing(
-    conn: Any, database: str, tmp_path: Path, delay_s: float
+    conn: Any, migrated: str, tmp_path: Path, delay_s: float
 ) -> None:
     await bind(conn)
     await old_ticks(conn, 50_000)
-    owner = await connect(database, "qs_owner")
+    owner = await connect(migrated, "qs_owner")
     await owner.execute("update retention_policies set archive = true where subject = 'ticks'")
     await owner.close()
     job = subprocess.Popen(
-        [sys.executable, "-c", KILLED, database, NOW.isoformat(), str(tmp_path / "a")],
+        [sys.executable, "-c", KILLED, migrated, NOW.isoformat(), str(tmp_path / "a")],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
@@ -336,7 +334,7 @@ async def test_a_job_that_is_killed_anywhere_loses_nothing(
     )
     assert left == 50_000 or (left == 0 and whole == 1)
     for _ in range(50):  # the server may notice the death a moment later
-        report = await maintain(database, now=NOW, archive_to=str(tmp_path / "a"))
+        report = await maintain(migrated, now=NOW, archive_to=str(tmp_path / "a"))
         if not report.busy:
             break
         await asyncio.sleep(0.1)

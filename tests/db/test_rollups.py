@@ -13,7 +13,6 @@ import pytest
 
 from db.connect import connect
 from db.maintenance import rollup
-from db.migrate import migrate
 
 MINUTE = timedelta(minutes=1)
 LENGTHS = {"5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440, "1w": 10080}
@@ -25,9 +24,8 @@ NAMES = ["exchange_id", "symbol", "timeframe", "ts", "open", "high", "low", "clo
 
 
 @pytest.fixture
-async def conn(database: str) -> AsyncIterator[Any]:
-    await migrate(database)
-    connection = await connect(database)
+async def conn(migrated: str) -> AsyncIterator[Any]:
+    connection = await connect(migrated)
     await connection.fetchval("select exchange_id('venue')")
     yield connection
     await connection.close()
@@ -187,13 +185,13 @@ async def test_a_bar_that_does_not_fit_stops_its_symbol_only(conn: Any) -> None:
     assert await conn.fetchval("select count(*) from rollup_queue where symbol = 'HUGE/USDT'") == 1
 
 
-async def test_dropped_minutes_do_not_come_back_as_partial_bars(conn: Any, database: str) -> None:
+async def test_dropped_minutes_do_not_come_back_as_partial_bars(conn: Any, migrated: str) -> None:
     rng = random.Random(6)
     minutes = [minute(MONDAY + i * MINUTE, rng) for i in range(10081)]
     await put(conn, minutes)
     await rollup(conn, MONDAY)
     whole = await made(conn)
-    owner = await connect(database, "qs_owner")
+    owner = await connect(migrated, "qs_owner")
     try:
         await owner.execute("drop table candles_1m_p20241230")
         await owner.execute(
