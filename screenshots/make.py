@@ -47,6 +47,9 @@ SHOTS = {
     "dashboard_200x60": Shot(200, 60),
     "kill_80x24": Shot(80, 24, ("f9",)),
     "events_120x40": Shot(120, 40, ("3",)),
+    "charts_80x24": Shot(80, 24, ("4",)),
+    "charts_120x40": Shot(120, 40, ("4",)),
+    "charts_200x60": Shot(200, 60, ("4",)),
     "gates_120x40": Shot(120, 40, ("5",)),
     "configs_120x40": Shot(120, 40, ("6", "g")),
 }

@@ -53,6 +53,12 @@ def _events() -> Screen[Any]:
     return EventsScreen()
 
 
+def _charts() -> Screen[Any]:
+    from tui.screens.charts import ChartsScreen
+
+    return ChartsScreen()
+
+
 def _gates() -> Screen[Any]:
     from tui.screens.gates import GatesScreen
 
@@ -78,6 +84,7 @@ class CockpitApp(crash.CockpitApp[int]):
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "dashboard": DashboardScreen,
         "events": _events,
+        "charts": _charts,
         "gates": _gates,
         "configs": _configs,
     }

@@ -1,302 +1,506 @@
-"""Line and drawdown charts as strips: the one file that knows plotext 5.3.
+"""Charts as strips: equity, drawdown, candles with what was traded, and the spread of results.
 
-Why 5.3: it is plain Python. plotext 6 has a C++ kernel that aborts the process on one NaN, and this process trades.
-plotext keeps module-wide tables, so it is used from the UI thread only; it is imported with the first chart, after the
-first paint. What comes in is checked here: only finite floats, at most two points per column of dots, own ticks and
-labels. Whatever still goes wrong in a drawing becomes a strip that says so: a chart is never worth a crash.
+The one file that knows plotext 5.3: it lays out frame, ticks and labels. Why 5.3: it is plain Python; plotext 6 has a C++
+kernel that aborts the process on one NaN, and this process trades. plotext keeps module-wide tables, so it is used from the
+UI thread only; it is imported with the first chart, after the first paint. The data is drawn by `tui.raster`: only finite
+floats, at most a few points per column of dots. Whatever still goes wrong in a drawing becomes a strip that says so: a chart
+is never worth a crash.
 
-Private names of plotext 5.3.2: `plotext._figure._figure_class` (a figure of its own instead of the module-wide one) and
-its `_limit_size` (a plot larger than the terminal plotext believes to be in).
+Private names of plotext 5.3.2: `plotext._figure._figure_class` (a figure of its own instead of the module-wide one), its
+`_limit_size` (a plot larger than the terminal plotext believes to be in), `_set_sizes`, `_build_matrix` and
+`monitor.matrix.marker` (the cells, before they become one long string that we would have to read again).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from itertools import pairwise
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.color import Color
 from textual.strip import Strip
 
+from engine.client import Bar
 from engine.core.types import SECOND_US
-from tui.ansi import ansi_to_strips
+from tui.raster import MARKERS, VALUE_MAX, Canvas, Floats, GraphSymbol, Ints, columns_of, hang, scale, series, trace
+from tui.theme import VARIABLE_DEFAULTS
+from tui.ticks import count_ticks, round_step, time_ticks, value_ticks
 
-GraphSymbol = Literal["braille", "block", "ascii"]
-Number = float | Decimal | None
-
-#: plotext's marker and the dots one cell has across, for each symbol set. "hd" are quarter blocks.
-_MARKERS: dict[GraphSymbol, tuple[str, int]] = {"braille": ("braille", 2), "block": ("hd", 2), "ascii": ("*", 1)}
-_FRAME = "┌┐└┘─│┤├┬┴┼"
-_FRAME_RUN = re.compile(f"([{_FRAME}]+)")
-_ASCII_FRAME = str.maketrans(_FRAME, "++++-|+++++")
-#: A chart smaller than this has no room for axes.
+_FRAME = frozenset("┌┐└┘─│┤├┬┴┼")
+_ASCII_FRAME = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
+#: A chart smaller than this has no room for axes; a canvas narrower than that gives up its labels.
 MIN_WIDTH, MIN_HEIGHT = 16, 4
-#: More gaps than this are noise of the data; then the line is drawn through.
-_SEGMENTS_MAX = 64
-#: Values beyond this are not money; their labels would fill the chart.
-_VALUE_MAX = 1e15
-_TIME_STEPS_S = (
-    1, 5, 10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000,
-    7776000, 31536000,
-)  # fmt: skip
+_LEAST_CANVAS = 8
+
+#: Glyphs of candles by (lower half, upper half) of a cell: 0 nothing, 1 wick, 2 body.
+_CANDLE = {
+    (1, 0): "╷", (0, 1): "╵", (1, 1): "│", (2, 0): "╻", (0, 2): "╹", (2, 2): "┃", (2, 1): "╽", (1, 2): "╿",
+}  # fmt: skip
+#: Bodies of candles that have room. Without colours falling ones are broad and rising ones thin.
+_BROAD = {(2, 0): "▄", (0, 2): "▀", (2, 2): "█", (2, 1): "▄", (1, 2): "▀"}
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+MarkKind = Literal["long", "short", "gain", "loss"]
+LevelKind = Literal["stop", "target"]
+#: Glyph, glyph in ASCII, style.
+GLYPHS: dict[str, tuple[str, str, str]] = {
+    "long": ("▲", "^", "up"),
+    "short": ("▼", "v", "down"),
+    "gain": ("◆", "o", "up"),
+    "loss": ("◇", "x", "down"),
+    "stop": ("╍", "-", "stop"),
+    "target": ("╌", "=", "label"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ChartColours:
-    """Colours of a chart as "#rrggbb": the line, its frame, its labels, and what is behind."""
+    """Colours of a chart as "#rrggbb": the line, its frame, its labels, what is behind; gain, loss and stops."""
 
     line: str
     grid: str
     label: str
     background: str
+    up: str = VARIABLE_DEFAULTS["up"]
+    down: str = VARIABLE_DEFAULTS["down"]
+    stop: str = VARIABLE_DEFAULTS["fault"]
+    grey: bool = False  # gain and loss cannot be told apart by colour
+
+    def palette(self) -> dict[str, Style]:
+        """The styles of a canvas by name; "" is blank."""
+        names = ("line", "grid", "label", "up", "down", "stop")
+        styles = {name: Style(color=getattr(self, name), bgcolor=self.background) for name in names}
+        return {"": styles["label"], **styles}
 
 
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    """What the data needs: seconds from the first point, limits, segments of points without gaps."""
+class Drawing(NamedTuple):
+    """A chart as strips. `stops` are the columns that a cursor can stand on, from the left, and `keys` what each of them is:
+    us UTC, or the number of a bin."""
 
-    start_us: int
-    end_s: float
-    low: float
-    high: float
-    segments: tuple[tuple[list[float], list[float]], ...]
+    strips: list[Strip]
+    stops: Sequence[int] = ()
+    keys: Sequence[int] = ()
+
+
+class Mark(NamedTuple):
+    """An entry or exit at bar `at` of those drawn."""
+
+    at: int
+    price: float
+    kind: MarkKind
+
+
+class Level(NamedTuple):
+    """A stop or target from bar `since` to bar `until`, both included."""
+
+    since: int
+    until: int
+    price: float
+    kind: LevelKind
+
+
+class Bins(NamedTuple):
+    """How often values fall into [n * width, (n + 1) * width), n from `first`; 0 is always an edge."""
+
+    width: float
+    places: int
+    first: int
+    counts: tuple[int, ...]
 
 
 def line_chart(
-    xs_ts_us: Sequence[int],
-    ys: Sequence[Number],
+    xs_ts_us: Sequence[int] | Ints,
+    ys: Sequence[Any] | Floats,
     width: int,
     height: int,
     colours: ChartColours,
     *,
     symbol: GraphSymbol = "braille",
     empty_text: str = "no data yet",
-) -> list[Strip]:
+    window: tuple[int, int] | None = None,
+) -> Drawing:
     """A line over UTC time, `height` strips of `width` cells.
 
-    `xs_ts_us`: microseconds UTC; `ys`: as many values. None, NaN, infinity and values beyond 1e15 are gaps. With two
-    values of a width or height too small for axes, or no finite value at all, the strips say so.
+    `xs_ts_us`: microseconds UTC; `ys`: as many values. None, NaN, infinity and values beyond 1e15 are gaps. `window` is the
+    part of time that is shown, all of it without one. A size too small for axes, and no finite value at all, are said.
     """
-    return _chart(xs_ts_us, ys, (width, height), colours, symbol, empty_text, _draw_line)
+
+    def draw() -> Drawing | None:
+        return _time_chart(xs_ts_us, ys, (width, height), colours, symbol, window, zero_top=False)
+
+    return _safely(draw, width, height, colours, empty_text)
 
 
 def drawdown_chart(
-    xs_ts_us: Sequence[int],
-    drawdowns_pct: Sequence[Number],
+    xs_ts_us: Sequence[int] | Ints,
+    drawdowns_pct: Sequence[Any] | Floats,
     width: int,
     height: int,
     colours: ChartColours,
     *,
     symbol: GraphSymbol = "block",
     empty_text: str = "no data yet",
-) -> list[Strip]:
-    """The distance from the highest equity so far in percent, 0 or negative, as an area hanging from 0."""
-    return _chart(xs_ts_us, drawdowns_pct, (width, height), colours, symbol, empty_text, _draw_drawdown)
+    window: tuple[int, int] | None = None,
+) -> Drawing:
+    """The distance from the highest equity so far, 0 or negative, as an area hanging from 0."""
+
+    def draw() -> Drawing | None:
+        solid: GraphSymbol = "ascii" if symbol == "ascii" else "block"
+        return _time_chart(xs_ts_us, drawdowns_pct, (width, height), colours, solid, window, zero_top=True)
+
+    return _safely(draw, width, height, colours, empty_text)
+
+
+def candle_chart(
+    bars: Sequence[Bar],
+    width: int,
+    height: int,
+    colours: ChartColours,
+    *,
+    marks: Sequence[Mark] = (),
+    levels: Sequence[Level] = (),
+    step: int = 1,
+    symbol: GraphSymbol = "braille",
+    empty_text: str = "no bar yet",
+) -> Drawing:
+    """The newest of `bars` that fit, `step` columns each, with what was traded.
+
+    A bar with a price that is not finite, or beyond 1e15, is left out with its column. `marks` and `levels` count bars from
+    the first of `bars`.
+    """
+
+    def draw() -> Drawing | None:
+        return _candles(bars, marks, levels, max(1, step), (width, height), colours, symbol)
+
+    return _safely(draw, width, height, colours, empty_text)
+
+
+def histogram_chart(
+    bins: Bins | None,
+    width: int,
+    height: int,
+    colours: ChartColours,
+    *,
+    symbol: GraphSymbol = "braille",
+    empty_text: str = "no result yet",
+) -> Drawing:
+    """How often which result came, losses left and gains right of 0."""
+
+    def draw() -> Drawing | None:
+        return _histogram(bins, (width, height), colours, symbol) if bins is not None else None
+
+    return _safely(draw, width, height, colours, empty_text)
+
+
+def bins_of(values: Sequence[float], at_most: int) -> Bins | None:
+    """Values in round bins, about two times the cube root of their number (Rice's rule), at most `at_most`; None of none."""
+    finite = [v for v in values if math.isfinite(v) and abs(v) <= VALUE_MAX]
+    if not finite:
+        return None
+    low, high = min(*finite, 0.0), max(*finite, 0.0)
+    wanted = min(max(9, math.ceil(2 * len(finite) ** (1 / 3))), max(2, at_most - 2))
+    width, places = round_step(max((high - low) / wanted, max(abs(low), abs(high)) * 1e-9, 1e-6))
+    first, last = math.floor(min(finite) / width), math.floor(max(finite) / width)
+    counts = [0] * (last - first + 1)
+    for value in finite:
+        counts[min(last, max(first, math.floor(value / width))) - first] += 1
+    return Bins(width, places, first, tuple(counts))
 
 
 def message_strips(text: str, width: int, height: int, colours: ChartColours) -> list[Strip]:
-    """`height` strips of `width` cells with one line of words in the middle."""
+    """`height` strips of `width` cells with words in the middle, on as many lines as they need."""
     base = Style(color=colours.label, bgcolor=colours.background)
     strips = [Strip.blank(width, base) for _ in range(height)]
     if strips and width:
-        line = text[:width].center(width)
-        strips[(height - 1) // 2] = Strip([Segment(line, base)]).adjust_cell_length(width, base)
+        lines = _wrapped(text, width)[:height]
+        top = (height - len(lines)) // 2
+        for row, line in enumerate(lines, start=top):
+            strips[row] = Strip([Segment(line[:width].center(width), base)]).adjust_cell_length(width, base)
     return strips
 
 
-_Draw = Callable[[Any, _Axes, str, tuple[int, int, int]], None]
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
 
 
-def _chart(
-    xs_ts_us: Sequence[int],
-    ys: Sequence[Number],
+def _safely(
+    draw: Callable[[], Drawing | None], width: int, height: int, colours: ChartColours, empty_text: str
+) -> Drawing:
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        return Drawing(message_strips("…", max(width, 0), max(height, 0), colours))
+    try:
+        return draw() or Drawing(message_strips(empty_text, width, height, colours))
+    except Exception as error:
+        # Any error of the drawing, of whatever kind, must stay inside this rectangle.
+        return Drawing(message_strips(f"chart unavailable ({type(error).__name__})", width, height, colours))
+
+
+# -- over time -----------------------------------------------------------------------------------------------------------
+
+
+def _time_chart(
+    xs_ts_us: Sequence[int] | Ints,
+    ys: Sequence[Any] | Floats,
     size: tuple[int, int],
     colours: ChartColours,
     symbol: GraphSymbol,
-    empty_text: str,
-    draw: _Draw,
-) -> list[Strip]:
-    width, height = size
-    if width < MIN_WIDTH or height < MIN_HEIGHT:
-        return message_strips("…", max(width, 0), max(height, 0), colours)
-    try:
-        marker, dots = _MARKERS[symbol]
-        axes = _axes(xs_ts_us, ys, width * dots, zero_top=draw is _draw_drawdown)
-        if axes is None:
-            return message_strips(empty_text, width, height, colours)
-        text = _plot(axes, width, height, marker, colours, draw)
-        return _strips(text, width, height, colours, symbol)
-    except Exception as error:
-        # Any error of the drawing library, of whatever kind, must stay inside this rectangle.
-        return message_strips(f"chart unavailable ({type(error).__name__})", width, height, colours)
-
-
-# -- data ----------------------------------------------------------------------------------------------------------------
-
-
-def _axes(xs_ts_us: Sequence[int], ys: Sequence[Number], columns: int, *, zero_top: bool) -> _Axes | None:
-    """Finite points in order of time, thinned to at most two per column of dots, or None without any."""
-    points = sorted(((x, _finite(y)) for x, y in zip(xs_ts_us, ys, strict=True)), key=lambda point: point[0])
-    finite = [y for _, y in points if y is not None]
-    if not finite:
+    window: tuple[int, int] | None,
+    *,
+    zero_top: bool,
+) -> Drawing | None:
+    xs, values = series(xs_ts_us, ys)
+    if not len(xs):
         return None
-    start_us, end_us = points[0][0], points[-1][0]
-    # One point, or all at one time, still needs an axis with a length.
-    end_s = max((end_us - start_us) / SECOND_US, 1.0)
-    low, high = min(finite), max(finite)
-    if zero_top:
-        high = max(0.0, high)
-        low = min(low, -0.1)
-    elif high - low < max(abs(high), 1e-9) * 1e-6:
-        # A flat line belongs in the middle, not on the frame, and its labels need different numbers.
+    start, end = window or (int(xs[0]), int(xs[-1]))
+    end = max(end, start + SECOND_US)  # one point, or all at one time, still needs an axis with a length
+    marker = MARKERS[symbol]
+    # The labels decide how wide the canvas is, and the values what the labels are; those do not depend on the width.
+    seen = [
+        c for c in columns_of(xs, values, start, end, size[0] * marker.across) if 0 <= c.at < size[0] * marker.across
+    ]
+    if not seen:
+        return None
+    low, high = min(c.low for c in seen), max(c.high for c in seen)
+    low, high = (min(low, -0.1), 0.0) if zero_top else _padded(low, high)
+    plot = _Plot(size, low, high, symbol)
+    count, rows = plot.width * marker.across, plot.height * marker.up
+    columns = columns_of(xs, values, start, end, count)
+    dots = hang(columns, low, count, rows) if zero_top else trace(columns, low, high, count, rows)
+    plot.canvas.dots(dots, marker, "line")
+    ticks, labels = time_ticks(start, (end - start) / SECOND_US, max(1, size[0] // 11))
+    span_s = (end - start) / SECOND_US
+    at = [min(plot.width - 1, int(tick / span_s * plot.width)) for tick in ticks]
+    # A column is named by its end: the last sample in it is what the cursor says.
+    keys = [start + int((n + 1) / plot.width * (end - start)) for n in range(plot.width)]
+    return Drawing(
+        plot.strips(tuple(zip(at, labels, strict=True)), colours),
+        range(plot.left, plot.left + plot.width),
+        keys,
+    )
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    """A flat line belongs in the middle, not on the frame, and its labels need different numbers."""
+    if high - low < max(abs(high), 1e-9) * 1e-6:
         pad = max(abs(high) * 0.001, 1e-6)
-        low, high = low - pad, high + pad
-    thin = hold_lows if zero_top else decimate
-    segments: list[tuple[list[float], list[float]]] = []
-    run: list[tuple[float, float]] = []
-    holes = sum(b is None and a is not None for (_, a), (_, b) in pairwise(points))
-    join = holes > _SEGMENTS_MAX
-    for x, y in points:
-        if y is not None:
-            run.append(((x - start_us) / SECOND_US, y))
-        elif run and not join:
-            segments.append(thin(run, end_s, columns))
-            run = []
-    if run:
-        segments.append(thin(run, end_s, columns))
-    return _Axes(start_us, end_s, low, high, tuple(segments))
+        return low - pad, high + pad
+    return low, high
 
 
-def _finite(value: Number) -> float | None:
-    if value is None:
+# -- candles -------------------------------------------------------------------------------------------------------------
+
+
+def _is_sound(bar: Bar) -> bool:
+    return all(math.isfinite(price) and abs(price) <= VALUE_MAX for price in bar[1:5])
+
+
+def _candles(
+    bars: Sequence[Bar],
+    marks: Sequence[Mark],
+    levels: Sequence[Level],
+    step: int,
+    size: tuple[int, int],
+    colours: ChartColours,
+    symbol: GraphSymbol,
+) -> Drawing | None:
+    sound = [bar for bar in bars[-size[0] :] if _is_sound(bar)]
+    if not sound:
         return None
-    number = float(value)
-    return number if math.isfinite(number) and abs(number) <= _VALUE_MAX else None
+    low, high = _padded(min(bar[3] for bar in sound), max(bar[2] for bar in sound))
+    shown = [x for x in levels if x.until >= len(bars) - size[0] and math.isfinite(x.price)]
+    room = (high - low) / 3  # a stop far away must not press the candles flat
+    low = max(low - room, min([low, *(x.price for x in shown)]))
+    high = min(high + room, max([high, *(x.price for x in shown)]))
+    pad = (high - low) / max(4, size[1] - 4) if marks else 0.0
+    plot = _Plot(size, low - pad, high + pad, symbol)
+    fit = max(1, plot.width // step)
+    first = max(0, len(bars) - fit)
+    drawn = bars[first:]
+    left = plot.width - len(drawn) * step if len(drawn) == fit else 0
+    at = [left + n * step + step // 2 for n in range(len(drawn))]
+    for level in levels:
+        _level(plot, level, first, at, step, symbol)
+    taken: dict[int, tuple[int, int]] = {}
+    for column, bar in zip(at, drawn, strict=True):
+        if _is_sound(bar):
+            rising = bar[4] >= bar[1]
+            broad = not rising if colours.grey else step > 2
+            taken[column] = _candle(plot, column, bar, symbol, broad=broad)
+    for mark in marks:
+        if first <= mark.at < len(bars):
+            _mark(plot, mark, at[mark.at - first], taken, symbol)
+    return Drawing(
+        plot.strips(_bar_ticks(drawn, at, size[0]), colours), [plot.left + c for c in at], [bar[0] for bar in drawn]
+    )
 
 
-def decimate(points: Sequence[tuple[float, float]], span: float, columns: int) -> tuple[list[float], list[float]]:
-    """Lowest and highest point of each of `columns` equal parts of `span`, in order of time: no spike gets lost."""
-    if len(points) <= 2 * columns:
-        return [x for x, _ in points], [y for _, y in points]
-    lowest: dict[int, int] = {}
-    highest: dict[int, int] = {}
-    for i, (x, y) in enumerate(points):
-        column = min(columns - 1, int(x / span * columns))
-        if column not in lowest or y < points[lowest[column]][1]:
-            lowest[column] = i
-        if column not in highest or y > points[highest[column]][1]:
-            highest[column] = i
-    kept = sorted({*lowest.values(), *highest.values()})
-    return [points[i][0] for i in kept], [points[i][1] for i in kept]
+def _bar_ticks(bars: Sequence[Bar], at: Sequence[int], width: int) -> tuple[tuple[int, str], ...]:
+    """Round times under the first bar that closes at or after each."""
+    times = [bar[0] for bar in bars]
+    ticks, labels = time_ticks(times[0], max(1.0, (times[-1] - times[0]) / SECOND_US), max(1, width // 11))
+    found: dict[int, str] = {}
+    position = 0
+    for tick, label in zip(ticks, labels, strict=True):
+        while position < len(times) - 1 and times[position] < times[0] + tick * SECOND_US:
+            position += 1
+        found.setdefault(at[position], label)
+    return tuple(found.items())
 
 
-def hold_lows(points: Sequence[tuple[float, float]], span: float, columns: int) -> tuple[list[float], list[float]]:
-    """One point for each part of `span` from the first to the last point: its lowest, or the value held from before.
+def _candle(plot: _Plot, column: int, bar: Bar, symbol: GraphSymbol, *, broad: bool) -> tuple[int, int]:
+    """Draw one; its highest and lowest row."""
+    _, open_, high, low, close, _ = bar
+    halves = scale(plot.low, plot.high, plot.height * 2)
+    wick = (halves(low), halves(high))
+    body = (halves(min(open_, close)), halves(max(open_, close)))
+    style = "up" if close >= open_ else "down"
+    top, bottom = plot.height - 1 - wick[1] // 2, plot.height - 1 - wick[0] // 2
+    for row in range(top, bottom + 1):
+        half = (plot.height - 1 - row) * 2
+        lower, upper = (2 if body[0] <= h <= body[1] else 1 if wick[0] <= h <= wick[1] else 0 for h in (half, half + 1))
+        if symbol == "ascii":
+            char = "|" if 2 not in (lower, upper) else "+" if style == "up" else "#"
+        else:
+            char = _CANDLE[lower, upper]
+            if broad:
+                char = _BROAD.get((lower, upper), char)
+        plot.canvas.put(column, row, char, style)
+    return top, bottom
 
-    An area drawn from slanted lines has holes in its edge; one made of full columns has none.
+
+def _level(plot: _Plot, level: Level, first: int, at: Sequence[int], step: int, symbol: GraphSymbol) -> None:
+    if not plot.low <= level.price <= plot.high or level.until < first or level.since >= first + len(at):
+        return
+    glyph, plain, style = GLYPHS[level.kind]
+    row = plot.row(level.price)
+    since = at[max(0, level.since - first)]
+    until = at[min(len(at) - 1, level.until - first)] + step - 1
+    for column in range(since, until + 1):
+        plot.canvas.put(column, row, plain if symbol == "ascii" else glyph, style)
+
+
+def _mark(plot: _Plot, mark: Mark, column: int, taken: dict[int, tuple[int, int]], symbol: GraphSymbol) -> None:
+    """Entries to buy stand under the bar, exits above it; where another mark is, the next free row further out."""
+    glyph, plain, style = GLYPHS[mark.kind]
+    top, bottom = taken.get(column, (plot.row(mark.price), plot.row(mark.price)))
+    if mark.kind == "long":
+        row = min(plot.height - 1, bottom + 1)
+        taken[column] = (top, row)
+    else:
+        row = max(0, top - 1)
+        taken[column] = (row, bottom)
+    plot.canvas.put(column, row, plain if symbol == "ascii" else glyph, style)
+
+
+# -- results -------------------------------------------------------------------------------------------------------------
+
+
+def _histogram(bins: Bins, size: tuple[int, int], colours: ChartColours, symbol: GraphSymbol) -> Drawing:
+    most = max(bins.counts)
+    plot = _Plot(size, 0.0, float(max(most, 1)), symbol, whole=True)
+    broad = max(1, min(10, plot.width // len(bins.counts)))
+    left = max(0, (plot.width - broad * len(bins.counts)) // 2)
+    for n, count in enumerate(bins.counts):
+        style = "up" if bins.first + n >= 0 else "down"
+        eighths = max(1, round(count / most * plot.height * 8)) if count else 0
+        for column in range(left + n * broad, left + (n + 1) * broad - (broad > 2)):
+            _pillar(plot.canvas, column, eighths, style, symbol)
+    every = next((m for m in (1, 2, 5, 10, 20, 50, 100) if m * broad >= 10), 200)
+    edges = [(n, bins.first + n) for n in range(len(bins.counts) + 1) if (bins.first + n) % every == 0]
+    labels = tuple(
+        (min(plot.width - 1, left + n * broad), f"{edge * bins.width:+,.{bins.places}f}" if edge else "0")
+        for n, edge in edges
+    )
+    return Drawing(
+        plot.strips(labels, colours),
+        [plot.left + left + n * broad + (broad - 1) // 2 for n in range(len(bins.counts))],
+        [bins.first + n for n in range(len(bins.counts))],
+    )
+
+
+def _pillar(canvas: Canvas, column: int, eighths: int, style: str, symbol: GraphSymbol) -> None:
+    for row in range(math.ceil(eighths / 8)):
+        char = "#" if symbol == "ascii" else _EIGHTHS[min(8, eighths - row * 8)]
+        canvas.put(column, canvas.height - 1 - row, char, style)
+
+
+# -- the frame -----------------------------------------------------------------------------------------------------------
+
+
+class _Plot:
+    """The canvas inside the axes of a chart of `size`, from `low` to `high`; `whole` has ticks at whole numbers only."""
+
+    def __init__(
+        self, size: tuple[int, int], low: float, high: float, symbol: GraphSymbol, *, whole: bool = False
+    ) -> None:
+        self.low, self.high = low, high
+        self._size, self._symbol = size, symbol
+        self.height = size[1] - 2
+        count = max(1, min(6, self.height // 2))
+        ticks, labels = count_ticks(int(high), count) if whole else value_ticks(low, high, count)
+        longest = max((len(label) for label in labels), default=0)
+        if size[0] - longest - 1 < _LEAST_CANVAS:
+            ticks, labels, longest = [], [], 0
+        self.left = longest + 1
+        self.width = size[0] - self.left
+        up = MARKERS[symbol].up
+        self._scale, self._up = scale(low, high, self.height * up), up
+        self._yticks = tuple(
+            (self.height - 1 - self.row(tick), label) for tick, label in zip(ticks, labels, strict=True)
+        )
+        self.canvas = Canvas(self.width, self.height)
+
+    def row(self, value: float) -> int:
+        """The row of a value, 0 at the top."""
+        return self.height - 1 - self._scale(value) // self._up
+
+    def strips(self, xticks: tuple[tuple[int, str], ...], colours: ChartColours) -> list[Strip]:
+        """Frame and canvas; `xticks` are columns of the canvas and their labels."""
+        whole = Canvas(*self._size)
+        chars, styles = _frame(*self._size, self._yticks, xticks, self._symbol == "ascii")
+        for row in range(whole.height):
+            inside = row < self.height
+            whole.chars[row] = chars[row][: self.left] + self.canvas.chars[row] if inside else chars[row]
+            whole.styles[row] = styles[row][: self.left] + self.canvas.styles[row] if inside else styles[row]
+        return whole.strips(colours.palette())
+
+
+@lru_cache(maxsize=64)
+def _frame(
+    width: int, height: int, yticks: tuple[tuple[int, str], ...], xticks: tuple[tuple[int, str], ...], plain: bool
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Axes with their ticks and labels as plotext lays them out: characters and style names, row 0 at the top.
+
+    Ticks are cells of the canvas: `yticks` from its lowest row, `xticks` from its left edge. Labels that would overlap are
+    left out.
     """
-    lows: dict[int, float] = {}
-    ends: dict[int, float] = {}
-    for x, y in points:
-        column = min(columns - 1, int(x / span * columns))
-        lows[column] = min(y, lows.get(column, y))
-        ends[column] = y
-    xs: list[float] = []
-    ys: list[float] = []
-    held = points[0][1]
-    for column in range(min(lows), max(lows) + 1):
-        xs.append((column + 0.5) / columns * span)
-        ys.append(lows.get(column, held))
-        held = ends.get(column, held)
-    return xs, ys
-
-
-# -- ticks ---------------------------------------------------------------------------------------------------------------
-
-
-def value_ticks(low: float, high: float, count: int) -> tuple[list[float], list[str]]:
-    """At most `count` + 1 round values (1, 2, 2.5, 5 times a power of ten) from `low` to `high`, with thousands
-    separators and just the decimals that tell them apart."""
-    rough = (high - low) / max(1, count)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= rough * 0.999)
-    places = max(0, -math.floor(math.log10(step) + 1e-9)) + (1 if step / power == 2.5 and step < 25 else 0)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    ticks = [n * step for n in range(first, min(last, first + 20) + 1)]
-    return ticks, [f"{tick + 0.0:,.{places}f}" for tick in ticks]
-
-
-def time_ticks(start_us: int, span_s: float, count: int) -> tuple[list[float], list[str]]:
-    """Round UTC times as seconds after `start_us`, labelled `14:30`, `14:30:05`, `11-20` or `2026-11` by their step."""
-    step = next((s for s in _TIME_STEPS_S if span_s / s <= max(1, count)), _TIME_STEPS_S[-1])
-    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%m-%d" if step < 2_592_000 else "%Y-%m"
-    start_s = start_us / SECOND_US
-    first = math.ceil(start_s / step - 1e-9)
-    times = [n * step for n in range(first, first + 2 * max(1, count) + 2) if n * step <= start_s + span_s]
-    if not times:
-        times = [math.floor(start_s)]
-    return [t - start_s for t in times], [datetime.fromtimestamp(t, UTC).strftime(form) for t in times]
-
-
-# -- drawing -------------------------------------------------------------------------------------------------------------
-
-
-def _plot(axes: _Axes, width: int, height: int, marker: str, colours: ChartColours, draw: _Draw) -> str:
-    # Imported with the first chart: the first paint does not wait for it.
     from plotext._figure import _figure_class
 
     figure = _figure_class()
     figure._limit_size(False, False)
     figure.plot_size(width, height)
-    figure.canvas_color("default")
-    figure.axes_color("default")
-    figure.ticks_color(Color.parse(colours.label).rgb)
     # No frame above and to the right: it says nothing and takes two rows of dots.
     figure.xaxes(True, False)
     figure.yaxes(True, False)
-    figure.xlim(0.0, axes.end_s)
-    figure.ylim(axes.low, axes.high)
-    ticks, labels = value_ticks(axes.low, axes.high, max(1, min(6, (height - 2) // 2)))
-    figure.yticks(ticks, labels)
-    ticks, labels = time_ticks(axes.start_us, axes.end_s, max(1, width // 14))
-    figure.xticks(ticks, labels)
-    draw(figure, axes, marker, Color.parse(colours.line).rgb)
-    return str(figure.build())
-
-
-def _draw_line(figure: Any, axes: _Axes, marker: str, colour: tuple[int, int, int]) -> None:
-    for xs, ys in axes.segments:
-        plot = figure.plot if len(xs) > 1 else figure.scatter
-        plot(xs, ys, marker=marker, color=colour)
-
-
-def _draw_drawdown(figure: Any, axes: _Axes, marker: str, colour: tuple[int, int, int]) -> None:
-    for xs, ys in axes.segments:
-        figure.scatter(xs, ys, marker=marker, color=colour, fillx=True)
-
-
-def _strips(text: str, width: int, height: int, colours: ChartColours, symbol: GraphSymbol) -> list[Strip]:
-    """plotext paints frame and labels in one colour; the frame gets its own, quieter one here."""
-    base = Style(color=colours.label, bgcolor=colours.background)
-    grid = Style(color=colours.grid, bgcolor=colours.background)
-
-    def quiet_frame(run: str, style: Style) -> list[Segment]:
-        segments: list[Segment] = []
-        for part in _FRAME_RUN.split(run):
-            if part and part[0] in _FRAME:
-                segments.append(Segment(part.translate(_ASCII_FRAME) if symbol == "ascii" else part, grid))
-            elif part:
-                segments.append(Segment(part, style))
-        return segments
-
-    strips = ansi_to_strips(text, base, quiet_frame)[:height]
-    strips = [strip.adjust_cell_length(width, base) for strip in strips]
-    return strips + [Strip.blank(width, base)] * (height - len(strips))
+    left = max((len(label) for _, label in yticks), default=0) + 1
+    figure.xlim(0, max(1, width - left - 1))
+    figure.ylim(0, max(1, height - 3))
+    figure.yticks([row for row, _ in yticks], [label for _, label in yticks])
+    figure.xticks([column for column, _ in xticks], [label for _, label in xticks])
+    figure.scatter([0], [0], marker=" ")  # without a signal plotext draws no axis
+    figure._set_sizes()
+    figure._build_matrix()
+    rows = [[str(char) for char in row] for row in reversed(figure.monitor.matrix.marker)]
+    styles = [["grid" if char in _FRAME else "label" for char in row] for row in rows]
+    if plain:
+        rows = [list("".join(row).translate(_ASCII_FRAME)) for row in rows]
+    return rows, styles

@@ -6,31 +6,33 @@ import math
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import ComposeResult
 from textual.strip import Strip
 
-from tests.patience import until_async
 from tui.ansi import ansi_to_strips
 from tui.charts import (
+    Bins,
     ChartColours,
-    GraphSymbol,
-    decimate,
+    Drawing,
+    Level,
+    Mark,
+    bins_of,
+    candle_chart,
     drawdown_chart,
-    hold_lows,
+    histogram_chart,
     line_chart,
     message_strips,
-    time_ticks,
-    value_ticks,
 )
-from tui.crash import CockpitApp
-from tui.widgets.chart import Chart
+from tui.raster import GraphSymbol, columns_of, series, trace
+from tui.ticks import count_ticks, time_ticks, value_ticks
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = ChartColours(line="#56b4e9", grid="#55616f", label="#93a0b0", background="#0c1117")
@@ -47,25 +49,27 @@ def wave(count: int) -> list[float]:
     return [10_000 + 500 * math.sin(n / 40) for n in range(count)]
 
 
-def text(strips: list[Strip]) -> str:
+def text(drawn: Drawing | list[Strip]) -> str:
+    strips = drawn.strips if isinstance(drawn, Drawing) else drawn
     return "\n".join(strip.text for strip in strips)
 
 
-def dots(strips: list[Strip]) -> int:
-    return sum("\u2801" <= char <= "\u28ff" for char in text(strips))
+def dots(drawn: Drawing | list[Strip]) -> int:
+    return sum("\u2801" <= char <= "\u28ff" for char in text(drawn))
 
 
-def assert_filled(strips: list[Strip], width: int, height: int) -> None:
+def assert_filled(drawn: Drawing | list[Strip], width: int, height: int) -> None:
+    strips = drawn.strips if isinstance(drawn, Drawing) else drawn
     assert len(strips) == height
     assert {strip.cell_length for strip in strips} <= {width}
 
 
 def test_a_line_has_a_frame_labels_and_dots() -> None:
-    strips = line_chart(minutes(480), wave(480), 80, 14, COLOURS)
+    strips = line_chart(minutes(480), wave(480), 80, 14, COLOURS).strips
     assert_filled(strips, 80, 14)
     shown = text(strips)
     assert "10,000┤" in shown
-    assert "02:00" in shown and "04:00" in shown
+    assert "02:00Z" in shown and "04:00Z" in shown
     assert dots(strips) > 60
     colours = {s.style.color.get_truecolor().hex for strip in strips for s in strip if s.style and s.style.color}
     assert {COLOURS.line, COLOURS.grid, COLOURS.label} == colours
@@ -74,7 +78,7 @@ def test_a_line_has_a_frame_labels_and_dots() -> None:
 def test_ten_thousand_points_show_the_one_spike() -> None:
     values = [100.0] * 10_000
     values[7_777] = 200.0
-    strips = line_chart(minutes(10_000), values, 80, 14, COLOURS)
+    strips = line_chart(minutes(10_000), values, 80, 14, COLOURS).strips
     assert_filled(strips, 80, 14)
     assert dots(strips[:3]) > 0, "the spike reaches the top"
     assert "200┤" in text(strips)
@@ -92,7 +96,7 @@ def test_nothing_to_draw_says_so(values: list[float | Decimal | None]) -> None:
 
 def test_one_point_is_a_dot_and_a_flat_line_lies_in_the_middle() -> None:
     assert dots(line_chart([T0], [Decimal("10000.5")], 60, 9, COLOURS)) == 1
-    flat = line_chart(minutes(60), [10_000.0] * 60, 60, 9, COLOURS)
+    flat = line_chart(minutes(60), [10_000.0] * 60, 60, 9, COLOURS).strips
     rows = [i for i, strip in enumerate(flat) if dots([strip])]
     assert rows == [3] or rows == [4]
 
@@ -100,7 +104,7 @@ def test_one_point_is_a_dot_and_a_flat_line_lies_in_the_middle() -> None:
 def test_a_gap_stays_a_gap() -> None:
     values: list[float | None] = [*wave(300)]
     values[100:200] = [None] * 100
-    with_gap, whole = (line_chart(minutes(300), v, 80, 12, COLOURS) for v in (values, wave(300)))
+    with_gap, whole = (line_chart(minutes(300), v, 80, 12, COLOURS).strips for v in (values, wave(300)))
     middle = [[strip.crop(37, 50) for strip in strips] for strips in (with_gap, whole)]
     assert dots(middle[0]) == 0
     assert dots(middle[1]) > 0
@@ -122,7 +126,7 @@ def test_times_out_of_order_and_repeated_are_drawn_in_order() -> None:
 
 
 def test_drawdown_hangs_from_zero() -> None:
-    strips = drawdown_chart(minutes(200), [-abs(math.sin(n / 30)) * 8 for n in range(200)], 80, 10, COLOURS)
+    strips = drawdown_chart(minutes(200), [-abs(math.sin(n / 30)) * 8 for n in range(200)], 80, 10, COLOURS).strips
     assert_filled(strips, 80, 10)
     assert text(strips).split("\n")[0].strip().startswith("0")
     blocks = [sum(char in "▖▗▘▙▚▛▜▝▞▟▀▄█▌▐" for char in strip.text) for strip in strips[:8]]
@@ -174,16 +178,26 @@ def test_any_numbers_give_a_chart_or_words(
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=500), st.integers(1, 60))
-def test_decimation_keeps_the_extremes_and_the_order(values: list[float], columns: int) -> None:
-    points = [(float(i), value) for i, value in enumerate(values)]
-    xs, ys = decimate(points, max(1.0, len(values) - 1.0), columns)
-    assert len(xs) == len(ys) <= max(2 * columns, 1)
-    assert (min(ys), max(ys)) == (min(values), max(values))
-    assert xs == sorted(xs)
-    assert set(zip(xs, ys, strict=True)) <= set(points)
-    _, lows = hold_lows(points, max(1.0, len(values) - 1.0), columns)
-    assert len(lows) <= columns
-    assert min(lows) == min(values)
+def test_no_extreme_and_no_end_is_lost_in_a_column(values: list[float], count: int) -> None:
+    xs, ys = series(minutes(len(values)), values)
+    columns = columns_of(xs, ys, int(xs[0]), int(xs[-1]) or 1, count)
+    assert len(columns) <= count
+    assert [c.at for c in columns] == sorted({c.at for c in columns})
+    assert (min(c.low for c in columns), max(c.high for c in columns)) == (min(values), max(values))
+    assert (columns[0].first, columns[-1].last) == (values[0], values[-1])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=300), st.integers(2, 80), st.integers(2, 60))
+def test_a_line_without_gaps_has_no_hole(values: list[float], count: int, rows: int) -> None:
+    xs, ys = series(minutes(len(values)), values)
+    low, high = min(values), max(values) + 1.0
+    dots_of = trace(columns_of(xs, ys, int(xs[0]), int(xs[-1]), count), low, high, count, rows)
+    assert all(dots_of), "every column has a dot"
+    for before, after in pairwise(dots_of):
+        near = before | before << 1 | before >> 1
+        assert near & after, "each column touches the next"
+    assert max(dots_of).bit_length() <= rows
 
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(1, 8))
@@ -203,9 +217,13 @@ def test_tick_labels() -> None:
     assert value_ticks(9_800, 10_420, 4)[1] == ["9,800", "10,000", "10,200", "10,400"]
     assert value_ticks(0.5, 3.1, 3)[1] == ["1", "2", "3"]
     assert value_ticks(0, 1, 4)[1] == ["0.00", "0.25", "0.50", "0.75", "1.00"]
-    assert time_ticks(T0, 7_200, 4)[1] == ["01:00", "01:30", "02:00", "02:30", "03:00"]
+    assert time_ticks(T0, 7_200, 4)[1] == ["01:00Z", "01:30Z", "02:00Z", "02:30Z", "03:00Z"]
     assert time_ticks(T0, 5 * 86_400, 5)[1] == ["11-21", "11-22", "11-23", "11-24", "11-25"]
-    assert time_ticks(T0, 30, 4)[1] == ["01:00:00", "01:00:10", "01:00:20", "01:00:30"]
+    assert time_ticks(T0, 30, 4)[1] == ["01:00:00Z", "01:00:10Z", "01:00:20Z", "01:00:30Z"]
+    assert time_ticks(T0, 24 * 3_600, 5)[1] == ["06:00Z", "12:00Z", "18:00Z", "11-21"], "midnight is a day"
+    assert count_ticks(6, 3)[1] == ["0", "2", "4", "6"]
+    assert count_ticks(0, 3)[1] == ["0"]
+    assert count_ticks(123_456, 4)[1] == ["0", "50,000", "100,000"]
 
 
 def test_sgr_becomes_styles_and_other_sequences_vanish() -> None:
@@ -231,71 +249,189 @@ def test_plotext_is_not_imported_before_the_first_chart() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-class ChartApp(CockpitApp[None]):
-    def compose(self) -> ComposeResult:
-        yield Chart(empty_text="no equity yet\x1b]0;PWNED\x07")
-
-    @property
-    def chart(self) -> Chart:
-        return self.query_one(Chart)
-
-    def shown(self) -> str:
-        return "\n".join(self.chart.render_line(y).text for y in range(self.chart.size.height))
+def bar(n: int, open_: float, close: float, spread: float = 1.0) -> tuple[int, float, float, float, float, float]:
+    return (T0 + n * MINUTE, open_, max(open_, close) + spread, min(open_, close) - spread, close, 10.0)
 
 
-async def test_the_widget_draws_on_change_of_data_size_theme_and_symbol_only() -> None:
-    app = ChartApp()
-    async with app.run_test(size=(80, 20)) as pilot:
-        assert "no equity yet" in app.shown()
-        assert "\x1b" not in app.shown()
-        app.chart.set_series(minutes(300), wave(300))
-        await pilot.pause()
-        assert "10,000┤" in app.shown()
-        drawn = app.chart.drawings
-        app.chart.set_series(minutes(300), wave(300))
-        app.chart.refresh()
-        await pilot.pause()
-        assert app.chart.drawings == drawn, "nothing changed"
-        app.theme = "quantsail-light"
-        await pilot.pause()
-        assert COLOURS.line not in {
-            s.style.color.get_truecolor().hex for s in app.chart.render_line(5) if s.style and s.style.color
-        }
-        assert app.chart.drawings > drawn
-        await pilot.resize_terminal(100, 30)
-        await pilot.pause()
-        assert {len(line) for line in app.shown().split("\n")} == {100}
-        app.chart.symbol = "ascii"
-        await pilot.pause()
-        assert app.shown().isascii()
-        assert app.chart.latest == wave(300)[-1]
+def walk(count: int) -> list[tuple[int, float, float, float, float, float]]:
+    closes = [100 + 8 * math.sin(n / 9) + (n * 7 % 5) for n in range(count + 1)]
+    return [bar(n, closes[n], closes[n + 1], 0.5) for n in range(count)]
 
 
-async def test_a_flood_of_data_is_drawn_rarely_and_ends_with_the_last() -> None:
-    app = ChartApp()
-    async with app.run_test(size=(80, 20)) as pilot:
-        await pilot.pause()
-        before = app.chart.drawings
-        for n in range(2, 102):
-            app.chart.set_series(minutes(n), [float(v) for v in range(n)])
-            app.shown()
-        assert app.chart.drawings - before == 1, "a hundred changes, one drawing; the next waits for its time"
-        app.chart.set_series(minutes(3), [70_000.0, 90_000.0, 80_000.0])
-        await until_async(lambda: "80,000" in app.shown())
+def styles_of(drawing: Drawing, chars: str) -> set[str]:
+    """Colours in which any of `chars` is drawn."""
+    return {
+        segment.style.color.get_truecolor().hex
+        for strip in drawing.strips
+        for segment in strip
+        if segment.style and segment.style.color and set(segment.text) & set(chars)
+    }
 
 
-async def test_a_series_of_two_lengths_is_refused() -> None:
-    app = ChartApp()
-    async with app.run_test():
-        with pytest.raises(ValueError, match="one value for each time"):
-            app.chart.set_series([1, 2], [1.0])
+def test_candles_have_bodies_wicks_and_a_cursor_stop_each() -> None:
+    bars = walk(100)
+    drawn = candle_chart(bars, 120, 30, COLOURS)
+    assert_filled(drawn, 120, 30)
+    assert list(drawn.keys) == [one[0] for one in bars]
+    assert len(set(drawn.stops)) == 100
+    assert styles_of(drawn, "┃╽╿╻╹") == {COLOURS.up, COLOURS.down}
+    assert "│" in text(drawn)
 
 
-@pytest.mark.parametrize("theme", ["nord", "textual-light", "ansi-dark"])
-async def test_themes_that_are_not_ours_draw_too(theme: str) -> None:
-    app = ChartApp()
-    async with app.run_test(size=(80, 20)) as pilot:
-        app.theme = theme
-        app.chart.set_series(minutes(300), wave(300))
-        await pilot.pause()
-        assert "10,000┤" in app.shown()
+def test_candles_that_do_not_fit_leave_from_the_left() -> None:
+    bars = walk(500)
+    drawn = candle_chart(bars, 60, 12, COLOURS)
+    assert drawn.keys[-1] == bars[-1][0]
+    assert len(drawn.keys) == 60 - 4, "one column each beside the labels"
+    twice = candle_chart(bars, 60, 12, COLOURS, step=2)
+    assert len(twice.keys) == 28
+    assert [b - a for a, b in pairwise(twice.stops)] == [2] * 27
+
+
+def test_rising_and_falling_are_told_apart_without_colours() -> None:
+    rising, falling = [bar(0, 100, 110)] * 1, [bar(0, 110, 100)] * 1
+    grey = ChartColours("#ffffff", "#555555", "#999999", "#000000", "#ffffff", "#bbbbbb", "#ffffff", grey=True)
+    assert "█" in text(candle_chart(falling, 40, 12, grey))
+    assert "█" not in text(candle_chart(rising, 40, 12, grey))
+    ascii_up, ascii_down = (text(candle_chart(b, 40, 12, COLOURS, symbol="ascii")) for b in (rising, falling))
+    assert ascii_up.isascii() and ascii_down.isascii()
+    assert "#" in ascii_down and "#" not in ascii_up
+
+
+def test_what_was_traded_is_marked() -> None:
+    bars = walk(60)
+    marks = [Mark(10, 100.0, "long"), Mark(20, 104.0, "gain"), Mark(30, 99.0, "short"), Mark(40, 98.0, "loss")]
+    levels = [Level(10, 20, 95.0, "stop"), Level(10, 20, 115.0, "target")]
+    shown = text(candle_chart(bars, 90, 24, COLOURS, marks=marks, levels=levels))
+    for glyph in "▲▼◆◇":
+        assert shown.count(glyph) == 1
+    assert shown.count("╌") == 11
+    assert 1 <= shown.count("╍") <= 11, "candles may cover a part of a stop"
+    plain = text(candle_chart(bars, 90, 24, COLOURS, marks=marks, levels=levels, symbol="ascii"))
+    assert plain.isascii() and all(glyph in plain for glyph in "^vox=")
+
+
+def test_marks_of_one_bar_stand_one_above_the_other() -> None:
+    rows = text(candle_chart(walk(5), 40, 20, COLOURS, marks=[Mark(2, 1.0, "gain"), Mark(2, 1.0, "short")])).split("\n")
+    at = [(n, row.index(g)) for g in "◆▼" for n, row in enumerate(rows) if g in row]
+    assert len(at) == 2 and at[0][1] == at[1][1] and at[1][0] == at[0][0] - 1
+
+
+def test_a_stop_far_away_does_not_press_the_candles_flat() -> None:
+    bars = walk(60)
+    plain, far = (
+        candle_chart(bars, 90, 24, COLOURS),
+        candle_chart(bars, 90, 24, COLOURS, levels=[Level(0, 59, 1.0, "stop")]),
+    )
+
+    def rows(drawing: Drawing) -> int:
+        return sum(any(char in "┃╽╿" for char in strip.text) for strip in drawing.strips)
+
+    assert rows(far) > rows(plain) / 2
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e300])
+def test_a_bar_that_is_not_finite_leaves_its_place_empty(bad: float) -> None:
+    bars = walk(20)
+    bars[7] = (bars[7][0], 100.0, bad, 99.0, 100.0, 1.0)
+    drawn = candle_chart(bars, 60, 12, COLOURS)
+    assert_filled(drawn, 60, 12)
+    assert drawn.keys[7] == bars[7][0]
+    assert all(strip.text[drawn.stops[7]] in " ─┬" for strip in drawn.strips[:-1])
+    assert "no bar yet" in text(candle_chart([bars[7]], 60, 12, COLOURS))
+
+
+def test_bars_all_alike_one_bar_and_none() -> None:
+    assert_filled(candle_chart([bar(n, 5.0, 5.0, 0.0) for n in range(9)], 60, 12, COLOURS), 60, 12)
+    assert len(candle_chart([bar(0, 5.0, 5.0, 0.0)], 60, 12, COLOURS).keys) == 1
+    assert "no bar yet" in text(candle_chart([], 60, 12, COLOURS))
+
+
+def test_results_are_counted_from_zero_outwards() -> None:
+    bins = bins_of([-12.0, -3.0, -0.1, 0.0, 0.5, 4.0, 11.0, NAN, INF], 40)
+    assert bins is not None and sum(bins.counts) == 7
+    assert bins.first < 0 < bins.first + len(bins.counts)
+    losses = sum(count for n, count in enumerate(bins.counts) if bins.first + n < 0)
+    assert losses == 3, "zero is an edge: no bin has both"
+    drawn = histogram_chart(bins, 70, 12, COLOURS)
+    assert_filled(drawn, 70, 12)
+    assert styles_of(drawn, "█") == {COLOURS.up, COLOURS.down}
+    assert list(drawn.keys) == list(range(bins.first, bins.first + len(bins.counts)))
+    assert text(histogram_chart(bins, 70, 12, COLOURS, symbol="ascii")).isascii()
+
+
+def test_results_all_alike_huge_and_none() -> None:
+    assert bins_of([], 20) is None and bins_of([NAN], 20) is None
+    assert "no result yet" in text(histogram_chart(None, 60, 10, COLOURS))
+    for values in ([0.0], [5.0] * 100, [-1e14, 1e14], [1e-9, 2e-9], [-7.0]):
+        bins = bins_of(values, 30)
+        assert bins is not None and sum(bins.counts) == len(values)
+        assert_filled(histogram_chart(bins, 60, 10, COLOURS), 60, 10)
+    assert "+" not in text(histogram_chart(Bins(1.0, 0, -3, (1, 2, 3)), 60, 10, COLOURS)).replace("+0", "")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2**50), *[st.floats()] * 5), max_size=30),
+    st.integers(3, 90),
+    st.integers(1, 24),
+    st.sampled_from(["braille", "block", "ascii"]),
+    st.integers(-3, 9),
+)
+def test_any_bars_give_a_chart_or_words(
+    bars: list[tuple[int, float, float, float, float, float]], width: int, height: int, symbol: GraphSymbol, step: int
+) -> None:
+    bars.sort(key=lambda one: one[0])
+    marks = [Mark(n, 1.0, "long") for n in range(-2, 40, 5)]
+    levels = [Level(-5, 50, float("nan"), "stop"), Level(3, 9, 1e200, "target")]
+    drawn = candle_chart(bars, width, height, COLOURS, marks=marks, levels=levels, step=step, symbol=symbol)
+    assert_filled(drawn, width, height)
+    assert_filled(histogram_chart(bins_of([b[1] for b in bars], width // 3), width, height, COLOURS), width, height)
+
+
+def test_ten_million_points_cost_the_columns_not_the_points() -> None:
+    many = 10_000_000
+    ys = np.zeros(many)
+    ys[many // 2] = 7.5
+    ys[5] = math.nan
+    xs = np.arange(T0, T0 + many * 1_000_000, 1_000_000, dtype=np.int64)
+    drawn = line_chart(xs, ys, 120, 30, COLOURS)
+    assert_filled(drawn, 120, 30)
+    assert dots(drawn.strips[:4]) > 0, "the one spike is there"
+    assert_filled(line_chart(xs, ys, 120, 30, COLOURS, window=(T0, T0 + 3_600_000_000)), 120, 30)
+
+
+def test_negative_equity_has_its_sign_on_the_axis() -> None:
+    shown = text(line_chart(minutes(100), [-500.0 - n for n in range(100)], 80, 14, COLOURS))
+    assert "-550" in shown or "-520" in shown or "-525" in shown
+    assert dots(line_chart(minutes(100), [-500.0 - n for n in range(100)], 80, 14, COLOURS)) > 30
+
+
+@pytest.mark.parametrize("width", [0, 1, 3, 15])
+def test_a_chart_three_cells_wide_says_that_there_is_more(width: int) -> None:
+    for drawn in (
+        line_chart(minutes(9), wave(9), width, 8, COLOURS),
+        candle_chart(walk(9), width, 8, COLOURS),
+        histogram_chart(bins_of([1.0], 3), width, 8, COLOURS),
+    ):
+        assert_filled(drawn, width, 8)
+        assert text(drawn).strip() in ("…", "")
+
+
+def test_a_window_shows_a_part_and_the_line_enters_from_outside() -> None:
+    xs, ys = minutes(300), [float(n) for n in range(300)]
+    drawn = line_chart(xs, ys, 80, 14, COLOURS, window=(xs[100] + 1, xs[200] - 1))
+    shown = text(drawn)
+    assert "200" not in shown.replace("02:00", "") and "120" in shown
+    assert all(xs[100] < key < xs[200] for key in drawn.keys)
+    first, last = drawn.stops[0], drawn.stops[-1]
+    assert any("⠁" <= strip.text[first] <= "⣿" for strip in drawn.strips), "it comes in at the left edge"
+    assert any("⠁" <= strip.text[last] <= "⣿" for strip in drawn.strips)
+    assert "no data yet" in text(line_chart(xs, ys, 80, 14, COLOURS, window=(1, 2)))
+
+
+def test_long_words_of_an_empty_chart_are_wrapped() -> None:
+    words = "No equity yet: the first sample comes with the first candle."
+    strips = message_strips(words, 24, 8, COLOURS)
+    assert " ".join(text(strips).split()) == words
+    assert_filled(strips, 24, 8)

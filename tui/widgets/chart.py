@@ -1,43 +1,76 @@
-"""A chart in a rectangle: drawn again only when its data, size or colours change, and at most twice a second."""
+"""A chart in a rectangle: drawn again only when its data, size or colours change, and at most twice a second.
+
+Its cursor is a column laid over the finished strips: moving it draws nothing anew and repaints two columns. What the column
+holds is said in the lower border.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
 from textual.app import RenderResult
+from textual.binding import BindingType
 from textual.color import Color, ColorParseError
+from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.core.text import safe_text
-from tui.charts import ChartColours, GraphSymbol, Number, drawdown_chart, line_chart, message_strips
+from engine.core.types import DAY_US, MINUTE_US
+from tui.actions import bindings
+from tui.charts import ChartColours, Drawing, drawdown_chart, line_chart, message_strips
+from tui.raster import Floats, GraphSymbol, Ints, series
 from tui.theme import VARIABLE_DEFAULTS
 
 ChartKind = Literal["line", "drawdown"]
 
 #: Shortest time between two drawings because of new data; size and theme are followed at once.
 REDRAW_INTERVAL_S = 0.5
+#: Zooming in ends here: less than this has no more samples.
+SPAN_MIN_US = 5 * MINUTE_US
 
 
-class Chart(Widget):
-    """One series over time. Give it data with `set_series()` as often as you like.
+class Chart(Widget, can_focus=True):
+    """The part that all charts share. Subclasses give `draw` and `say`, and change their window in `zoom`, `pan` and `reset`.
 
-    `kind`: "line" (equity, price) or "drawdown" (percent, 0 or negative). `colour`: a variable of the theme, such as
-    "up". `symbol` can be changed at any time. `drawings` counts how often the chart was built.
+    `colour`: a variable of the theme, such as "up". `symbol` can be changed at any time. `drawings` counts how often the
+    chart was built.
     """
 
     DEFAULT_CSS = """
     Chart { height: 1fr; background: $background; color: $quiet; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("chart")]
 
     symbol: reactive[GraphSymbol] = reactive[GraphSymbol]("braille", init=False)
 
+    class CursorMoved(Message):
+        """The cursor stands at `key` now, None when it has gone."""
+
+        def __init__(self, chart: Chart, key: int | None) -> None:
+            super().__init__()
+            self.chart = chart
+            self.key = key
+
+    class WindowChanged(Message):
+        """Another part of the data is looked at: perhaps there is more of it elsewhere."""
+
+        def __init__(self, chart: Chart) -> None:
+            super().__init__()
+            self.chart = chart
+
     def __init__(
         self,
-        kind: ChartKind = "line",
         *,
         colour: str = "up",
         symbol: GraphSymbol = "braille",
@@ -47,50 +80,60 @@ class Chart(Widget):
         classes: str | None = None,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self.kind = kind
         self.colour = colour
-        self.empty_text = safe_text(empty_text, 200)
+        self.empty_text = safe_text(empty_text, 300)
         self.drawings = 0
         self.set_reactive(Chart.symbol, symbol)
-        self._xs: tuple[int, ...] = ()
-        self._ys: tuple[Number, ...] = ()
-        self._strips: list[Strip] | None = None
+        self.cursor: int | None = None
+        self._legend = ""
+        self._said: str | None = None
+        self._drawing: Drawing | None = None
         self._pending: Timer | None = None
+        self._fresh = True
 
-    def set_series(self, xs_ts_us: Sequence[int], ys: Sequence[Number]) -> None:
-        """Show other data: times in microseconds UTC and as many values. The same data again costs nothing.
+    # -- what a kind of chart is -------------------------------------------------------------------------------------
 
-        Raises ValueError when there are not as many values as times.
-        """
-        if len(xs_ts_us) != len(ys):
-            raise ValueError(f"{len(xs_ts_us)} times but {len(ys)} values: a chart needs one value for each time")
-        xs, values = tuple(xs_ts_us), tuple(ys)
-        if xs == self._xs and values == self._ys:
-            return
-        self._xs, self._ys = xs, values
-        if not self.is_attached:
-            return
-        if self._pending is None:
+    def draw(self, width: int, height: int, colours: ChartColours) -> Drawing:
+        raise NotImplementedError
+
+    def say(self, key: int) -> str:
+        """What is at a stop of the cursor, one line."""
+        return ""
+
+    def zoom(self, factor: float) -> None:
+        """Look at `factor` times as much of it; below 1 is closer."""
+
+    def pan(self, share: float) -> bool:
+        """Move the window by a share of itself, later when positive; False at the end."""
+        return False
+
+    def reset(self) -> None:
+        """All of it, and its end as it grows."""
+
+    # -- drawing -----------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """There is other data: draw it now, or when the last drawing is old enough."""
+        self._fresh = False
+        if self.is_attached and self._pending is None:
             self._redraw()
             self._pending = self.set_timer(REDRAW_INTERVAL_S, self._interval_over)
-
-    @property
-    def latest(self) -> Number:
-        """The last value of the series, None without data."""
-        return self._ys[-1] if self._ys else None
 
     def _interval_over(self) -> None:
         self._pending = None
-        if self._drawn_for != (self._xs, self._ys):
-            self._redraw()
-            self._pending = self.set_timer(REDRAW_INTERVAL_S, self._interval_over)
-
-    _drawn_for: tuple[tuple[int, ...], tuple[Number, ...]] = ((), ())
+        if not self._fresh:
+            self.changed()
 
     def _redraw(self) -> None:
-        self._strips = None
-        self._drawn_for = (self._xs, self._ys)
+        self._drawing = None
+        self._fresh = True
         self.refresh()
+        self._speak()
+
+    def legend(self, words: str) -> None:
+        """What the lower border says while there is no cursor."""
+        self._legend = words
+        self._speak()
 
     def watch_symbol(self) -> None:
         self._redraw()
@@ -100,35 +143,259 @@ class Chart(Widget):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._strips = None
+        self._drawing = None
 
-    def _colours(self) -> ChartColours:
+    def colours(self) -> ChartColours:
+        """Those of the theme."""
         variables = {**VARIABLE_DEFAULTS, **self.app.theme_variables}
-        background = self.background_colors[1]
+
+        def colour(name: str) -> str:
+            return _hex(variables.get(name, ""), VARIABLE_DEFAULTS.get(name, VARIABLE_DEFAULTS["up"]))
+
         return ChartColours(
-            line=_hex(variables.get(self.colour, ""), VARIABLE_DEFAULTS["up"]),
-            grid=_hex(variables["grid"], VARIABLE_DEFAULTS["grid"]),
-            label=_hex(variables["quiet"], VARIABLE_DEFAULTS["quiet"]),
-            background=background.hex6,
+            line=colour(self.colour),
+            grid=colour("grid"),
+            label=colour("quiet"),
+            background=self.background_colors[1].hex6,
+            up=colour("up"),
+            down=colour("down"),
+            stop=colour("fault"),
+            grey=self.app.no_color or not any(Color.parse(colour(name)).hsl.s for name in ("up", "down")),
         )
 
-    def _build(self) -> list[Strip]:
-        self.drawings += 1
-        xs, ys = self._drawn_for
-        colours, (width, height) = self._colours(), self.size
-        if not ys:
-            return message_strips(self.empty_text, width, height, colours)
-        draw = line_chart if self.kind == "line" else drawdown_chart
-        return draw(xs, ys, width, height, colours, symbol=self.symbol, empty_text=self.empty_text)
+    def built(self) -> Drawing:
+        """The chart as it is, drawn if need be."""
+        if self._drawing is None:
+            self.drawings += 1
+            width, height = self.size
+            self._drawing = self.draw(width, height, self.colours())
+        return self._drawing
+
+    def message(self, text: str, width: int, height: int, colours: ChartColours) -> Drawing:
+        return Drawing(message_strips(text, width, height, colours))
 
     def render(self) -> RenderResult:
         # Lines come from `render_line`; this is what a measurement of the widget would ask for.
         return ""
 
     def render_line(self, y: int) -> Strip:
-        if self._strips is None:
-            self._strips = self._build()
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+        strips = self.built().strips
+        if y >= len(strips):
+            return Strip.blank(self.size.width, self.rich_style)
+        column = self._cursor_column()
+        if column is None or y >= len(strips) - 1:  # the labels stay legible
+            return strips[y]
+        return self._with_cursor(strips[y], column)
+
+    def _with_cursor(self, strip: Strip, column: int) -> Strip:
+        variables = {**VARIABLE_DEFAULTS, **self.app.theme_variables}
+        over = Style(bgcolor=_hex(variables["cursor"], VARIABLE_DEFAULTS["cursor"]))
+        line = "|" if self.symbol == "ascii" else "│"
+        [cell] = list(strip.crop(column, column + 1)) or [Segment(" ")]
+        text = line if cell.text == " " else cell.text
+        style = (cell.style or Style()) + over
+        if cell.text == " ":
+            style += Style(color=_hex(variables["quiet"], VARIABLE_DEFAULTS["quiet"]))
+        parts = (strip.crop(0, column), Strip([Segment(text, style)], 1), strip.crop(column + 1))
+        return Strip.join(parts)
+
+    # -- the cursor --------------------------------------------------------------------------------------------------
+
+    def _stop(self, key: int) -> int | None:
+        """The stop nearest to `key`; None without stops."""
+        keys = self.built().keys
+        if not keys:
+            return None
+        after = bisect_left(keys, key)
+        near = [n for n in (after - 1, after) if 0 <= n < len(keys)]
+        return min(near, key=lambda n: abs(keys[n] - key))
+
+    def _cursor_column(self) -> int | None:
+        stop = self._stop(self.cursor) if self.cursor is not None else None
+        return None if stop is None else self.built().stops[stop]
+
+    def put_cursor(self, key: int | None) -> None:
+        """Move the cursor to the stop nearest to `key`, or away. Posts nothing."""
+        before, self.cursor = self._cursor_column(), key
+        after = self._cursor_column()
+        columns = [c for c in {before, after} if c is not None]
+        if before != after and columns:
+            self.refresh(*(Region(column, 0, 1, self.size.height) for column in columns))
+        self._speak()
+
+    def _speak(self) -> None:
+        """Bring the lower border up to date."""
+        said = self._legend
+        if self.cursor is not None and self.is_attached:
+            stop = self._stop(self.cursor)
+            said = self.say(self.built().keys[stop]) if stop is not None else ""
+        if said != self._said:
+            self._said = said
+            self.border_subtitle = Text(safe_text(said, 300)) if said else ""
+
+    def _go(self, step: int) -> None:
+        drawing = self.built()
+        if not drawing.keys:
+            return
+        if self.cursor is None:
+            stop = len(drawing.keys) - 1 if step < 0 else 0
+        else:
+            stop = (self._stop(self.cursor) or 0) + step
+            if not 0 <= stop < len(drawing.keys):
+                if not self.pan(0.25 if step > 0 else -0.25):
+                    return
+                self._window_changed()
+                stop = (self._stop(self.cursor) or 0) + step
+        keys = self.built().keys
+        self.put_cursor(keys[min(max(stop, 0), len(keys) - 1)])
+        self.post_message(self.CursorMoved(self, self.cursor))
+
+    def _window_changed(self) -> None:
+        self._redraw()
+        self.post_message(self.WindowChanged(self))
+
+    def action_chart_left(self) -> None:
+        self._go(-1)
+
+    def action_chart_right(self) -> None:
+        self._go(1)
+
+    def action_chart_jump(self, columns: str) -> None:
+        self._go(int(columns))
+
+    def action_zoom_in(self) -> None:
+        self.zoom(0.5)
+        self._window_changed()
+
+    def action_zoom_out(self) -> None:
+        self.zoom(2.0)
+        self._window_changed()
+
+    def action_zoom_reset(self) -> None:
+        self.reset()
+        self.put_cursor(None)
+        self._window_changed()
+        self.post_message(self.CursorMoved(self, None))
+
+    def action_pan_left(self) -> None:
+        if self.pan(-0.5):
+            self._window_changed()
+
+    def action_pan_right(self) -> None:
+        if self.pan(0.5):
+            self._window_changed()
+
+    def action_no_cursor(self) -> None:
+        self.put_cursor(None)
+        self.post_message(self.CursorMoved(self, None))
+
+
+class TimeChart(Chart):
+    """One series over time. Give it data with `set_series()` as often as you like.
+
+    `kind`: "line" (equity, price) or "drawdown" (0 or negative, hanging from 0).
+    """
+
+    def __init__(
+        self,
+        kind: ChartKind = "line",
+        *,
+        colour: str = "up",
+        symbol: GraphSymbol = "braille",
+        empty_text: str = "no data yet",
+        unit: str = "",
+        id: str | None = None,
+    ) -> None:
+        super().__init__(colour=colour, symbol=symbol, empty_text=empty_text, id=id)
+        self.kind = kind
+        self.unit = unit
+        self._xs: Ints = np.empty(0, np.int64)
+        self._ys: Floats = np.empty(0, np.float64)
+        self._span_us: int | None = None  # None: all of it
+        self._end_us: int | None = None  # None: its end, wherever that is
+
+    def set_series(self, xs_ts_us: Sequence[int] | Ints, ys: Sequence[Any] | Floats) -> None:
+        """Show other data: times in microseconds UTC and as many values. The same data again costs nothing.
+
+        Raises ValueError when there are not as many values as times.
+        """
+        xs, values = series(xs_ts_us, ys)
+        if np.array_equal(xs, self._xs) and np.array_equal(values, self._ys, equal_nan=True):
+            return
+        self._xs, self._ys = xs, values
+        self.changed()
+
+    @property
+    def latest(self) -> float | None:
+        """The last value of the series, None without data."""
+        return float(self._ys[-1]) if len(self._ys) else None
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """The part of time that is shown, us UTC; None for all of it."""
+        if self._span_us is None or not len(self._xs):
+            return None
+        end = self._end_us if self._end_us is not None else int(self._xs[-1])
+        return end - self._span_us, end
+
+    def _extent(self) -> tuple[int, int]:
+        return (int(self._xs[0]), int(self._xs[-1])) if len(self._xs) else (0, 0)
+
+    def draw(self, width: int, height: int, colours: ChartColours) -> Drawing:
+        if not len(self._xs):
+            return self.message(self.empty_text, width, height, colours)
+        chart = line_chart if self.kind == "line" else drawdown_chart
+        return chart(
+            self._xs, self._ys, width, height, colours,
+            symbol=self.symbol, empty_text=self.empty_text, window=self.window,
+        )  # fmt: skip
+
+    def say(self, key: int) -> str:
+        """The last value at or before `key`: a sample holds until the next one."""
+        at = int(np.searchsorted(self._xs, key, "right")) - 1
+        if at < 0:
+            return f"{moment(key)} no value"
+        value = float(self._ys[at])
+        shown = f"{value:,.2f}{self.unit}" if value == value else "no value"
+        return f"{moment(int(self._xs[at]))}  {shown}"
+
+    def zoom(self, factor: float) -> None:
+        first, last = self._extent()
+        start, end = self.window or (first, last)
+        span = max(SPAN_MIN_US, int((end - start) * factor))
+        if span >= last - first:
+            self.reset()
+            return
+        at = self.cursor if self.cursor is not None and start <= self.cursor <= end else end
+        # What is under the cursor stays under it.
+        self._span_us = span
+        self._move_to(at + int((end - at) * factor))
+
+    def _move_to(self, end: int) -> None:
+        first, last = self._extent()
+        end = max(end, first + (self._span_us or 0))
+        self._end_us = None if end >= last else end
+
+    def pan(self, share: float) -> bool:
+        window = self.window
+        if window is None:
+            return False
+        self._move_to(window[1] + int((self._span_us or 0) * share))
+        return self.window != window
+
+    def reset(self) -> None:
+        self._span_us = self._end_us = None
+
+
+def moment(ts_us: int) -> str:
+    """`2026-11-21 14:03Z`, with seconds where there are any."""
+    try:
+        when = datetime.fromtimestamp(ts_us / 1e6, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "no time"
+    if ts_us % DAY_US == 0:
+        return when.strftime("%Y-%m-%d 00:00Z")
+    return when.strftime("%Y-%m-%d %H:%MZ" if ts_us % MINUTE_US == 0 else "%Y-%m-%d %H:%M:%SZ")
 
 
 def _hex(colour: str, fallback: str) -> str:

@@ -1,27 +1,22 @@
-"""Equity and drawdown over time: the app's thinned curve, drawn by the one chart widget."""
+"""Equity and drawdown over time: of the account, or of one bot's closed round trips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
+import numpy as np
 from rich.text import Text
-from textual.strip import Strip
 
-from engine.client import EquityPoint, Snapshot
+from engine.client import EquityPoint, Snapshot, TradeView
+from engine.core.text import safe_text
+from engine.core.types import DAY_US
 from tui.glyphs import fmt_clock, fmt_money
 from tui.viewmodel import change
-from tui.widgets.chart import Chart
-from tui.widgets.tight import tighten
+from tui.widgets.chart import TimeChart, moment
 
 
-class TightChart(Chart, can_focus=True):
-    """A chart that costs a slow line as little as it can."""
-
-    def _build(self) -> list[Strip]:
-        return [tighten(strip) for strip in super()._build()]
-
-
-class EquityPanel(TightChart):
+class EquityPanel(TimeChart):
     """Equity in the base currency; the title has what was gained since the ledger was opened."""
 
     def __init__(self, *, id: str) -> None:
@@ -29,34 +24,71 @@ class EquityPanel(TightChart):
             "line", colour="up", empty_text="No equity yet: the first sample comes with the first candle.", id=id
         )
         self.border_title = "equity"
-        self._shown: Sequence[EquityPoint] | None = None
+        self._shown: object = None
 
     def paint(self, curve: Sequence[EquityPoint], snapshot: Snapshot) -> None:
         if curve is self._shown:
             return
         self._shown = curve
         self.set_series([point.ts for point in curve], [point.equity for point in curve])
-        title = Text(
-            f"equity {fmt_money(snapshot.equity, 2)} {snapshot.base_currency}, {change(snapshot.total_pct, '%').text} in all"
-        )
-        self.border_title = title
+        gained = change(snapshot.total_pct, "%").text
+        currency = safe_text(snapshot.base_currency, 12)
+        self.border_title = Text(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained}")
         if curve:
-            self.border_subtitle = f"{fmt_clock(curve[0].ts)} to {fmt_clock(curve[-1].ts)}"
+            self.legend(span(curve[0].ts, curve[-1].ts))
+
+    def paint_bot(self, bot: str, currency: str, trips: Sequence[TradeView]) -> None:
+        """What a bot's closed round trips have brought so far, after fees."""
+        if trips is self._shown:
+            return
+        self._shown = trips
+        xs, total = realised(trips)
+        self.set_series(xs, total)
+        gained = change(Decimal(f"{total[-1] if len(total) else 0:.2f}")).text
+        self.border_title = Text(safe_text(f"realised P&L of {bot[:100]}: {gained} {currency}", 100))
+        self.legend(f"{len(xs)} closed round trips, after fees")
 
 
-class DrawdownPanel(TightChart):
-    """The fall from the highest equity so far, in percent."""
+class DrawdownPanel(TimeChart):
+    """The fall from the highest so far: in percent of equity, or of a bot in its currency."""
 
     def __init__(self, *, id: str) -> None:
-        super().__init__("drawdown", colour="down", empty_text="No drawdown yet.", id=id)
+        super().__init__("drawdown", colour="down", empty_text="No drawdown yet.", id=id, unit="%")
         self.border_title = "drawdown %"
-        self._shown: Sequence[EquityPoint] | None = None
+        self._shown: object = None
 
     def paint(self, curve: Sequence[EquityPoint]) -> None:
         if curve is self._shown:
             return
         self._shown = curve
+        self.unit = "%"
         self.set_series([point.ts for point in curve], [-point.drawdown * 100 for point in curve])
+        self.border_title = "drawdown %"
         if curve:
             worst = max(point.drawdown for point in curve) * 100
-            self.border_subtitle = f"worst -{worst:.2f}%"
+            self.legend(f"worst -{worst:.2f}%")
+
+    def paint_bot(self, bot: str, currency: str, trips: Sequence[TradeView]) -> None:
+        """The fall of a bot's realised P&L below its highest."""
+        if trips is self._shown:
+            return
+        self._shown = trips
+        xs, total = realised(trips)
+        falls = np.minimum(0.0, total - np.maximum.accumulate(np.maximum(total, 0.0)))
+        self.unit = f" {safe_text(currency, 12)}"
+        self.set_series(xs, falls)
+        self.border_title = Text(safe_text(f"drawdown of {bot[:100]}, {currency}", 100))
+        self.legend(f"worst {falls.min():,.2f}" if len(falls) else "")
+
+
+def span(since: int, until: int) -> str:
+    """From when to when; the day is said when there is more than one."""
+    if since // DAY_US == until // DAY_US:
+        return f"{fmt_clock(since)} to {fmt_clock(until)}"
+    return f"{moment(since)[5:]} to {moment(until)[5:]}"
+
+
+def realised(trips: Sequence[TradeView]) -> tuple[list[int], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Times at which round trips ended, and what all up to then have brought."""
+    ended = sorted((t.exit_ts, t.pnl) for t in trips if t.exit_ts)
+    return [ts for ts, _ in ended], np.cumsum(np.array([pnl for _, pnl in ended], dtype=np.float64))
