@@ -5,21 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import groupby, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.core.config import parse_config
+from engine.core.config import config_sha256, parse_config
 from engine.core.inputs import Candle
 from engine.core.market import Market
 from engine.core.setup import Setup
 from engine.core.strategy import ENTER_LONG, Strategy
 from engine.core.timeframes import period_start
-from engine.core.types import DAY_US, HOUR_US, MINUTE_US
+from engine.core.types import DAY_US, HOUR_US, MINUTE_US, Verb
 from engine.feeds.simulated import SimulatedFeed
 from engine.past import HOLE_BARS, Past, stored
 from engine.publish import warmth
-from tests.core.worlds import BTC, LEDGER_ID
+from tests.core.worlds import BTC, LEDGER_ID, START, World
 
 KEY = (BTC.exchange, BTC.symbol)
 #: 2025-01-01T07:13Z, in the middle of every period.
@@ -42,10 +43,10 @@ def setup_of(strategy: dict[str, Any], factories: Any = None) -> Setup:
     return Setup(config, LEDGER_ID, 1, factories or {})
 
 
-def minutes() -> list[Candle]:
-    """Twelve days that end now; whole prices and volumes, so that no sum depends on its order."""
+def minutes(until: int = NOW) -> list[Candle]:
+    """Twelve days until then; whole prices and volumes, so that no sum depends on its order."""
     rng, price, found = random.Random(5), 10_000, []
-    for ts in range(NOW - DAYS * DAY_US + MINUTE_US, NOW + MINUTE_US, MINUTE_US):
+    for ts in range(until - DAYS * DAY_US + MINUTE_US, until + MINUTE_US, MINUTE_US):
         path = [price := max(1, price + rng.randint(-9, 9)) for _ in range(4)]
         found.append(made(ts, MINUTE_US, path[0], max(path), min(path), path[3], rng.randint(1, 9)))
     return found
@@ -164,6 +165,40 @@ async def test_python_strategies_see_bars_of_the_stream_alone() -> None:
     market.arm(setup)
     (runner,) = market.series[KEY].runners
     assert runner.strategy.seen == [bar.ts for bar in bars[-3_000:]] and runner.warm  # type: ignore[attr-defined]
+
+
+def test_longer_bars_do_not_warm_a_python_strategy() -> None:
+    setup = setup_of({"python": "deep"}, {"deep": lambda params: Deep()})
+    market = market_of(minutes()[-10:])
+    market.series[KEY].past = [made(NOW - HOUR_US, HOUR_US, 1, 1, 1, 1, 1)]
+    market.arm(setup)
+    assert market.series[KEY].runners[0].bars == 10
+
+
+async def test_an_activation_and_the_start_of_a_bot_look_back(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    storage = Storage(minutes(START), START - DAY_US)
+    world.engine.past = Past(storage.fetch, MINUTE_US)
+    await world.candle(99, 102, 98, 101)
+    document = {"bots": [{"name": "slow", "strategy": RULES}]}
+
+    async def load(number: int) -> tuple[object, str]:
+        return document, config_sha256(parse_config(document))
+
+    world.engine.load_config = load
+    (done, text), _ = await world.command(Verb.ACTIVATE_CONFIG, "test", version=2)
+    assert done, text
+    series = world.engine.state.market.series[KEY]
+    for _ in range(2):
+        assert series.runners[0].warm and series.past == []
+        await world.candle(101, 102, 100, 101)
+        assert [book.status for book in world.ledger.bots.values()].count("RUNNING") == 1
+        for verb in (Verb.STOP_BOT, Verb.START_BOT):
+            (done, text), _ = await world.command(verb, "test", target="slow")
+            assert done, text
+    storage.bars = {size: [] for size in storage.bars}
+    (done, text), _ = await world.command(Verb.ACTIVATE_CONFIG, "test", version=3)
+    assert not done and "needs 8639 bars" in text and series.runners[0].warm
 
 
 async def test_what_memory_holds_is_not_asked_for() -> None:

@@ -128,6 +128,18 @@ def test_resuming_at_a_close_time_begins_after_it(tmp_path: Path) -> None:
         assert flat(feed, ts) == [item for item in inputs if item.ts > ts]
 
 
+def test_what_was_played_can_be_asked_for_again_by_symbol(tmp_path: Path) -> None:
+    feed = three(tmp_path)
+    candles = [item for item in flat(feed) if isinstance(item, Candle)]
+    for exchange, symbol in {(c.exchange, c.symbol) for c in candles}:
+        own = [c for c in candles if (c.exchange, c.symbol) == (exchange, symbol)]
+        for first in range(len(own)):
+            for last in range(first, len(own)):
+                assert feed.earlier(exchange, symbol, own[first].ts, own[last].ts) == own[first + 1 : last + 1]
+        assert feed.earlier(exchange, symbol, 0, own[-1].ts) == own
+    assert feed.earlier("nowhere", "X/Y", 0, candles[-1].ts) == []
+
+
 def test_chunks_are_bounded_and_lose_nothing_at_their_borders(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / f"binance_{name}USDT_1m.csv", bars(3000)) for name in ("BTC", "ETH", "SOL")]
     for count in (1, 3):
