@@ -108,7 +108,7 @@ class Engine:
         load_config: LoadConfig,
         observer: Observer | None = None,
         clock_us: Callable[[], int] | None = None,
-        border: Callable[[str], None] | None = None,
+        border: Callable[[str], None] | None = None,  # told where a crash would leave the engine (tests)
     ) -> None:
         self.state = state
         self.setup = setup
@@ -117,7 +117,7 @@ class Engine:
         self.load_config = load_config
         self.observer = observer
         self.clock_us = clock_us  # None: time is the data's (replay, simulation)
-        self._border = border or (lambda name: None)
+        self._border = border
         self._pending: list[ev.Numbered] = []
         self._unacted: list[ev.Event] = []
         self._asked: deque[Asked] = deque()
@@ -317,23 +317,23 @@ class Engine:
         """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
         if not events:
             return False
-        pending, before = self._pending, len(self._unacted)
-        for n, event in enumerate(events):
-            pending.append((n, event))
-            if event.effect:
-                self._unacted.append(event)
-        return len(self._unacted) > before or len(pending) >= BATCH_EVENTS
+        self._pending += enumerate(events)
+        acting = [event for event in events if event.effect]
+        self._unacted += acting
+        return bool(acting) or len(self._pending) >= BATCH_EVENTS
 
     async def _commit_and_act(self) -> None:
         """The border of the promise: what is acted upon has been committed, in order, once."""
         due = True
         while due:
             await self._commit()
-            self._border("committed")
+            if self._border is not None:
+                self._border("committed")
             acting, self._unacted = self._unacted, []
             for event in acting:
                 self.dispatch.act(self.state.ledger, event)
-                self._border("acted")
+                if self._border is not None:
+                    self._border("acted")
             due = self._take_answers()
 
     def _take_answers(self) -> bool:
@@ -353,7 +353,8 @@ class Engine:
         ledger = self.state.ledger
         batch = self._pending
         check_conservation(ledger.accounts, ledger.positions)
-        self._border("deciding")
+        if self._border is not None:
+            self._border("deciding")
         while True:
             try:
                 recorded = await self.journal.append(ledger.seq, batch, ledger)

@@ -36,8 +36,11 @@ class Messages(msgspec.Struct):
             self.in_minute += 1
             self.in_day += 1
             return
-        self.in_second, self.in_minute, self.in_day = (n + 1 for n in self.at(ts))
-        self.second, self.minute, self.day = second, ts // MINUTE_US, ts // DAY_US
+        minute, day = ts // MINUTE_US, ts // DAY_US
+        self.in_second = 1
+        self.in_minute = self.in_minute + 1 if minute == self.minute else 1
+        self.in_day = self.in_day + 1 if day == self.day else 1
+        self.second, self.minute, self.day = second, minute, day
 
     def at(self, ts: int) -> tuple[int, int, int]:
         """The counts of second, minute and day as they are at `ts`."""

@@ -4,11 +4,11 @@ what is left of its orders, a stop cancels entries, a new day ends the daily los
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from engine.core import bars, exits, risk
 from engine.core import events as ev
+from engine.core import exits, risk
 from engine.core.books import actor_of
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits
@@ -22,14 +22,6 @@ Events = list[ev.Event]
 DAILY_LOSS_ACTOR = actor_of("DAILY_LOSS_LOCK")
 #: Market orders that a flattening sends for one position before it asks for a person.
 FLATTEN_TRIES = 10
-
-
-def follow(ctx: Context, event: ev.Event) -> Iterable[ev.Event]:
-    """What an event that the ledger has taken in brings about."""
-    handler = _FOLLOWERS.get(type(event))
-    if ctx.setup.bars:
-        return [*(handler(ctx, event) if handler is not None else ()), *bars.follow(ctx, event)]
-    return handler(ctx, event) if handler is not None else ()
 
 
 # -- fills and positions -----------------------------------------------------------------------------------------------
@@ -336,7 +328,8 @@ def _after_exits(ctx: Context, e: ev.ExitsMoved) -> Events:
     return place_exits(ctx, ctx.ledger.positions[e.position_id])
 
 
-_FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
+#: What an event that the ledger has taken in brings about.
+FOLLOWERS: dict[type[ev.Event], Callable[[Context, Any], Events]] = {
     ev.ConfigActivated: _after_config,
     ev.TradingStateChanged: _after_state,
     ev.StopCompleted: _after_stop,

@@ -51,8 +51,7 @@ class Context:
             self._key = (
                 f"{self.ledger.ledger_id}|{c.ts}|{c.late}|{c.source}|{c.symbol}|{c.phase}|{c.kind}|{c.ordinal}\x1f"
             )
-        text = "\x1f".join((self._key, kind, *map(str, parts)))
-        return uuid7_of(self.ts, hashlib.sha256(text.encode()).hexdigest())
+        return uuid7_of(self.ts, hashlib.sha256(f"{self._key}{kind}{parts}".encode()).hexdigest())
 
     def view(self, account: Account | None = None) -> View:
         """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 from engine.core import bars, exits, orders, risk
 from engine.core import events as ev
 from engine.core.commands import bot_status, on_command, on_house
-from engine.core.consequences import FLATTEN_TRIES, follow, moved, tripped
+from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
 from engine.core.context import Context, State
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits, taken_back
 from engine.core.fills import on_fill, on_funding, on_liquidation
@@ -92,11 +92,15 @@ def _settle(ctx: Context, events: Events) -> Events:
     """Evolve events and what they bring about, breadth first; returns the same list, grown."""
     if not events:
         return events
-    ledger = ctx.ledger
+    ledger, by_bars = ctx.ledger, ctx.setup.bars
     ctx.state.quiet_until = 0
     for event in events:  # grows while it is walked
         evolve(ledger, event)
-        events += follow(ctx, event)
+        follow = FOLLOWERS.get(type(event))
+        if follow is not None:
+            events += follow(ctx, event)
+        if by_bars:
+            events += bars.follow(ctx, event)
         if len(events) > EVENTS_MAX:
             raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
     return events

@@ -85,7 +85,8 @@ class CompiledRules:
     def replay(self, series: Mapping[str, NDArray[np.float64]], row: int) -> None:
         """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, from its series as columns."""
         indicators = self.indicators
-        for at in range(max(0, row - self.memory_bars - 1), row + 1):
+        looks_back = self.memory_bars + 1 if self._steps else 1
+        for at in range(max(0, row - looks_back), row + 1):
             indicators.now, indicators.before = indicators.before, indicators.now
             for name, slot in indicators.slots.items():
                 indicators.now[slot] = series[name].item(at)

@@ -316,14 +316,15 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
         raise InvariantError(f"order {e.order_id} is submitted twice")
     ledger.intents = e.number
     ledger.counts.orders += 1
-    ledger.orders[e.order_id] = order_rules.from_event(e)
+    order = ledger.orders[e.order_id] = order_rules.from_event(e)
     if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
         ledger.next_expiry = e.valid_until
     ledger.messages.add(e.ts)
     books.submitted(ledger.bots[e.bot_id], e)
     if e.origin is Origin.FLATTEN:
         ledger.positions[e.position_id].flatten_tries += 1
-    _count_resting(ledger, ledger.orders[e.order_id], 1)
+    if order.is_protective:
+        _count_resting(ledger, order, 1)
 
 
 Answer = ev.OrderAccepted | ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired
@@ -336,6 +337,8 @@ def _transition(ledger: Ledger, e: Answer, status: OrderStatus) -> None:
     if isinstance(e, ev.OrderAccepted):
         order_rules.advance(order, status, e.ts, "")
         order.exchange_order_id = e.exchange_order_id or order.exchange_order_id
+        if e.order_id in ledger.orders:
+            return  # it was open, and is
     else:
         order_rules.advance(order, status, e.ts, e.reason)
     _rehome(ledger, order)
@@ -507,10 +510,12 @@ def _rehome(ledger: Ledger, order: Order) -> None:
     if order.is_open:
         if ledger.closed_orders.pop(order.id, None) is not None:
             ledger.orders[order.id] = order
-            _count_resting(ledger, order, 1)
+            if order.is_protective:
+                _count_resting(ledger, order, 1)
     elif ledger.orders.pop(order.id, None) is not None:
         ledger.closed_orders[order.id] = order
-        _count_resting(ledger, order, -1)
+        if order.is_protective:
+            _count_resting(ledger, order, -1)
         if order.valid_until is not None:
             _next_expiry(ledger)
         for stop in ledger.stops.values():
@@ -519,10 +524,9 @@ def _rehome(ledger: Ledger, order: Order) -> None:
 
 
 def _count_resting(ledger: Ledger, order: Order, change: int) -> None:
-    if order.is_protective:
-        position = ledger.positions.get(order.position_id)
-        if position is not None:
-            position.resting += change
+    position = ledger.positions.get(order.position_id)
+    if position is not None:
+        position.resting += change
 
 
 def _next_expiry(ledger: Ledger) -> None:

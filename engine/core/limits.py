@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from math import inf
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -238,6 +239,7 @@ class Bound(msgspec.Struct, frozen=True):
     hard: Decimal | None = None
     edge: Decimal | None = None
     text: str = "none"
+    calm_to: float = inf  # the largest whole number that nothing is said of
     words: dict[int, GateResult] = {}  # of small counts, by the gate (risk.words.counted)
 
     @property
@@ -295,7 +297,9 @@ def compile_limits(limits: Limits) -> Bounds:
 
 def _bound(limit: Limit | Floor) -> Bound:
     edge = limit.soft if limit.hard is None else limit.hard
-    return Bound(limit.soft, limit.hard, edge, "none" if edge is None else f"{edge:f}")
+    first = min((x for x in (limit.soft, limit.hard) if x is not None), default=None)
+    calm_to = inf if first is None else int(first)
+    return Bound(limit.soft, limit.hard, edge, "none" if edge is None else f"{edge:f}", calm_to)
 
 
 def tightest(bot: Limits, account: Limits) -> Limits:

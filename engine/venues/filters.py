@@ -70,8 +70,9 @@ def _shape(order: Order) -> str:
         )
     if kind is OrderType.TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
         return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
-    if any(price is not None and price <= ZERO for price in (order.price, order.stop_price, order.activation_price)):
-        return says(RejectCode.PRICE_INVALID, "a price must be above zero")
+    for price in (order.price, order.stop_price, order.activation_price):
+        if price is not None and price <= ZERO:
+            return says(RejectCode.PRICE_INVALID, "a price must be above zero")
     return ""
 
 

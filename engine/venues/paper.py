@@ -134,7 +134,9 @@ class PaperVenue:
         if instrument is None:
             return says(RejectCode.SYMBOL_UNKNOWN, f"{order.exchange} does not trade {order.symbol}")
         held = self._held(order) if order.reduce_only else None
-        return refusal(order, instrument, held, self._floor.market(order).last)
+        # Only the notional of a market order asks for the last price.
+        last = self._floor.market(order).last if order.price is None and order.stop_price is None else None
+        return refusal(order, instrument, held, last)
 
     # -- the ledger ----------------------------------------------------------------------------------------------------
 

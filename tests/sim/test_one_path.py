@@ -15,7 +15,7 @@ from engine import dispatch
 from engine.backtest import Backtest
 from engine.case_files import read_cases
 from engine.cases import run_case
-from engine.core import decide, entries, ledger
+from engine.core import consequences, decide, entries, ledger
 from engine.venues.paper import PaperVenue
 from tests import golden
 from tests.core.worlds import BTC, World, config
@@ -55,7 +55,7 @@ SHELLS = (a_case, the_workload, a_backtest, the_live_shell)
 #: Where each part is looked up by those who use it.
 PARTS: dict[str, tuple[Any, str]] = {
     "decide": (decide, "_settle"),
-    "consequences": (decide, "follow"),
+    "consequences": (consequences, "_after_fill"),
     "gates": (entries.risk, "evaluate"),
     "orders": (ledger.order_rules, "from_event"),
     "evolve": (decide, "evolve"),

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from engine.core.books import BotBook, Messages
 from engine.core.events import GateResult
-from engine.core.limits import Bounds
+from engine.core.limits import Bound, Bounds
 from engine.core.risk.view import Intent, View
-from engine.core.risk.words import DenyCode, against, blocks, counted, judge, passes, warned, worse, worst
-from engine.core.types import SECOND_US, ZERO, Verdict
+from engine.core.risk.words import DenyCode, against, blocks, counted, passes, warned, worse, worst
+from engine.core.types import SECOND_US, ZERO
 
 _RATE = "MAX_MESSAGE_RATE"
 _THROTTLE = "REPEATED_EXECUTION_THROTTLE"
@@ -23,7 +23,7 @@ def message_rate(view: View, intent: Intent) -> GateResult:
 
     Cancels are counted and never refused. A reduce-only order is refused beyond the account's hard limit only.
     """
-    facts = view.facts(intent)
+    facts = view.facts
     of_all = rate(view.ledger.messages, facts.plan.account, view.now)
     if facts.book is None or not facts.plan.own.limits_messages:
         return of_all
@@ -35,13 +35,15 @@ def rate(messages: Messages, limits: Bounds, now: int, more: int = 1) -> GateRes
     """The worst of the three windows; the second when all is well. `more` is a message under way."""
     second, minute, day = messages.at(now)
     word = counted(_RATE, DenyCode.MESSAGES_SECOND, second + more, limits.max_messages_per_second)
-    for code, count, bound in (
-        (DenyCode.MESSAGES_MINUTE, minute + more, limits.max_messages_per_minute),
-        (DenyCode.MESSAGES_DAY, day + more, limits.max_messages_per_day),
-    ):
-        if judge(count, bound) is not Verdict.ALLOWED:
-            word = worse(word, against(_RATE, code, Decimal(count), bound))
+    if minute + more > limits.max_messages_per_minute.calm_to:
+        word = worse(word, _counted(DenyCode.MESSAGES_MINUTE, minute + more, limits.max_messages_per_minute))
+    if day + more > limits.max_messages_per_day.calm_to:
+        word = worse(word, _counted(DenyCode.MESSAGES_DAY, day + more, limits.max_messages_per_day))
     return word
+
+
+def _counted(code: DenyCode, count: int, bound: Bound) -> GateResult:
+    return against(_RATE, code, Decimal(count), bound)
 
 
 # -- G9 ------------------------------------------------------------------------------------------------------------------
@@ -51,7 +53,7 @@ _CALM = passes(_THROTTLE, "", "calm")
 
 def repeated_execution(view: View, intent: Intent) -> GateResult:
     """Entries of the bot within a window, losses in a row, the rest of a symbol after a stop, or after too little profit."""
-    facts = view.facts(intent)
+    facts = view.facts
     book, plan = facts.book, facts.plan
     if book is None:
         return blocks(_THROTTLE, DenyCode.BOT_UNKNOWN, "a bot")

@@ -44,7 +44,7 @@ class Moment:
 
 def custom(view: View, intent: Intent) -> GateResult:
     """The worst of the bot's own rules and the account's, for the symbol of the order."""
-    facts = view.facts(intent)
+    facts = view.facts
     bots = Moment(view, intent.bot_id, facts.series)
     accounts = Moment(view, "", facts.series)
     return worse(said(facts.plan.own.risk_rules, bots), said(facts.plan.account.risk_rules, accounts))

@@ -31,7 +31,7 @@ BPS = Decimal(10_000)
 
 def stale_data(view: View, intent: Intent) -> GateResult:
     """How late the newest bar of the symbol arrived, or how long ago anything did."""
-    facts = view.facts(intent)
+    facts = view.facts
     word = series_age(facts.series, view.now, facts.plan.tight.max_data_age_s)
     return warned(word) if intent.reduce_only else word
 
@@ -60,7 +60,7 @@ def age_us(series: Series | None, now: int) -> int | None:
 
 def clock_skew(view: View, intent: Intent) -> GateResult:
     """Distance of the exchange's clock from ours."""
-    word = standing_clock(view, view.facts(intent).plan.tight.max_clock_skew_ms)
+    word = standing_clock(view, view.facts.plan.tight.max_clock_skew_ms)
     return warned(word) if intent.reduce_only else word
 
 
@@ -73,7 +73,7 @@ def standing_clock(view: View, bound: Bound) -> GateResult:
 
 def spread(view: View, intent: Intent) -> GateResult:
     """Bid to ask in basis points of their middle; there is none without quotes."""
-    facts = view.facts(intent)
+    facts = view.facts
     word = series_spread(facts.series, facts.plan.tight.max_spread_bps)
     return warned(word) if intent.reduce_only else word
 
@@ -96,7 +96,7 @@ def bid_and_ask(series: Series | None) -> tuple[Decimal, Decimal] | None:
 
 def data_reasonability(view: View, intent: Intent) -> GateResult:
     """How far the last price is from the close before, in average true ranges as they were then."""
-    facts = view.facts(intent)
+    facts = view.facts
     word = series_jump(facts.series, facts.plan.tight.max_jump_atr)
     return warned(word) if intent.reduce_only else word
 
@@ -141,7 +141,7 @@ def standing_reconciled(view: View) -> GateResult:
 
 def in_doubt_limit(view: View, intent: Intent) -> GateResult:
     """Orders whose outcome is not known, of the bot and of all."""
-    plan = view.facts(intent).plan
+    plan = view.facts.plan
 
     def said(bound: Bound, bot_id: str) -> GateResult:
         return standing_doubt(view, bot_id, bound)

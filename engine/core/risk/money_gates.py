@@ -44,7 +44,7 @@ def _added(view: View, intent: Intent, facts: Facts) -> Decimal | None:
 
 def max_position(view: View, intent: Intent) -> GateResult:
     """Notional of the symbol with every open entry filled, of the bot and of all bots."""
-    facts = view.facts(intent)
+    facts = view.facts
     more = _added(view, intent, facts)
     if more is None:
         return blocks(_POSITION, DenyCode.EXPOSURE_UNKNOWN, "a price")
@@ -59,7 +59,7 @@ def max_position(view: View, intent: Intent) -> GateResult:
 
 def max_gross_exposure(view: View, intent: Intent) -> GateResult:
     """All positions and open entries in percent of equity, of the bot and of the portfolio."""
-    facts = view.facts(intent)
+    facts = view.facts
     more = _added(view, intent, facts)
     if more is None:
         return blocks(_GROSS, DenyCode.EXPOSURE_UNKNOWN, "a price")
@@ -77,7 +77,7 @@ def standing_gross(view: View, bot_id: str, bound: Bound, more: Decimal = ZERO) 
 
 def max_open_positions(view: View, intent: Intent) -> GateResult:
     """Positions and entries under way, of the bot and of the portfolio."""
-    facts = view.facts(intent)
+    facts = view.facts
     legs = view.exposure().legs
     key = view.leg_key(intent.bot_id, intent.exchange, intent.symbol, intent.position_side)
     more = 0 if key in legs else 1
@@ -97,7 +97,7 @@ def standing_count(view: View, bot_id: str, bound: Bound, more: int = 0) -> Gate
 
 def buying_power(view: View, intent: Intent) -> GateResult:
     """The order's cost, or its margin, and its fee, out of what no position and no open entry has a claim on."""
-    facts = view.facts(intent)
+    facts = view.facts
     value = facts.value
     if value is None or not view.exposure().is_known:
         return blocks(_POWER, DenyCode.EXPOSURE_UNKNOWN, "a price")
@@ -111,7 +111,7 @@ def buying_power(view: View, intent: Intent) -> GateResult:
 
 def max_leverage(view: View, intent: Intent) -> GateResult:
     """All positions and open entries as a multiple of equity, of the bot and of the portfolio."""
-    facts = view.facts(intent)
+    facts = view.facts
     more = _added(view, intent, facts)
     if more is None:
         return blocks(_LEVERAGE, DenyCode.EXPOSURE_UNKNOWN, "a price")
@@ -129,7 +129,7 @@ def standing_leverage(view: View, bot_id: str, bound: Bound, more: Decimal = ZER
 
 def liquidation_distance(view: View, intent: Intent) -> GateResult:
     """How far the liquidation price of the position that the order makes, and of every open one, is from the market."""
-    facts = view.facts(intent)
+    facts = view.facts
     standing = standing_distance(view, "", facts.plan.account.min_liquidation_distance_pct)
     if intent.kind is InstrumentKind.SPOT:
         return standing
@@ -179,7 +179,7 @@ def _near(mark: Decimal, price: Decimal | None, bound: Bound) -> GateResult:
 
 def margin_ratio(view: View, intent: Intent) -> GateResult:
     """Maintenance margin of the open futures in percent of equity, of the bot's and of all."""
-    facts = view.facts(intent)
+    facts = view.facts
 
     def word(bound: Bound, bot_id: str) -> GateResult:
         return standing_ratio(view, bot_id, bound)
@@ -197,7 +197,7 @@ def standing_ratio(view: View, bot_id: str, bound: Bound) -> GateResult:
 
 def daily_loss(view: View, intent: Intent) -> GateResult:
     """Loss since the day's start in percent of the equity then, of the bot and of the portfolio."""
-    facts = view.facts(intent)
+    facts = view.facts
 
     def word(bound: Bound, bot_id: str) -> GateResult:
         return standing_daily(view, bot_id, bound)
@@ -222,7 +222,7 @@ def day_loss(view: View, bot_id: str) -> tuple[Decimal, Decimal]:
 def max_drawdown(view: View, intent: Intent) -> GateResult:
     """Fall from the peak, of the portfolio in percent of it, and of the bot in percent of what the portfolio would be worth
     with the bot's profit alone. Peaks are facts of the ledger, so that a restart does not forget them."""
-    facts = view.facts(intent)
+    facts = view.facts
 
     def word(bound: Bound, bot_id: str) -> GateResult:
         return standing_drawdown(view, bot_id, bound)

@@ -53,7 +53,7 @@ def trading_state(view: View, intent: Intent) -> GateResult:
         return _LEAVES[ledger.state]  # HALTED lets EXIT, FLATTEN and LIQUIDATION through (decisions.md 13)
     if ledger.held and not intent.reduce_only:
         return _HELD
-    book = view.facts(intent).book
+    book = view.facts.book
     if book is None:
         return _BOT_UNKNOWN
     for state, words in ((ledger.state, _ACCOUNT_IS), (book.state, _BOT_IS)):
@@ -81,7 +81,7 @@ _FITS = passes(_RULES, "reduce-only", "fits")
 
 def instrument_rules(view: View, intent: Intent) -> GateResult:
     """Status, contract, shorts on spot, leverage of the tier, tick, lot, smallest and largest quantity, smallest notional."""
-    facts = view.facts(intent)
+    facts = view.facts
     if facts.series is None:
         return blocks(_RULES, DenyCode.INSTRUMENT_UNKNOWN, "known")
     rules = facts.series.instrument
@@ -147,7 +147,7 @@ def _notional(rules: Instrument, value: Decimal | None) -> GateResult:
 def price_collar(view: View, intent: Intent) -> GateResult:
     """How much worse than the last price, and than any of the last seconds, an entry may trade. An exit is held against the
     last price alone, because in a crash it must get out; a stop against its own trigger."""
-    facts = view.facts(intent)
+    facts = view.facts
     price, reference = facts.price, facts.mark
     if price is None or reference is None or facts.series is None:
         return blocks(_COLLAR, DenyCode.PRICE_UNKNOWN, "a price")
@@ -165,7 +165,7 @@ def price_collar(view: View, intent: Intent) -> GateResult:
 
 def max_order_value(view: View, intent: Intent) -> GateResult:
     """Notional of the order."""
-    facts = view.facts(intent)
+    facts = view.facts
     if facts.value is None:
         return blocks(_VALUE, DenyCode.PRICE_UNKNOWN, "a price")
     return against(_VALUE, DenyCode.ORDER_VALUE, facts.value, facts.plan.tight.max_order_value)
@@ -173,7 +173,7 @@ def max_order_value(view: View, intent: Intent) -> GateResult:
 
 def max_order_size(view: View, intent: Intent) -> GateResult:
     """Quantity of the order in units of the base asset, the fat finger."""
-    facts = view.facts(intent)
+    facts = view.facts
     if facts.quantity is None:
         return blocks(_SIZE, DenyCode.INSTRUMENT_MIN_QUANTITY, "above 0")
     units = facts.quantity * intent.contract_size
@@ -191,7 +191,7 @@ def duplicate_order(view: View, intent: Intent) -> GateResult:
             twins += o.exchange == intent.exchange and o.side is intent.side
     if twins:
         return blocks(_DUPLICATE, DenyCode.DUPLICATE_IN_FLIGHT, "0", str(twins))
-    book = view.facts(intent).book
+    book = view.facts.book
     if book is not None and intent.signal_id and not intent.replaces:
         last = book.last_entry_signal.get(f"{intent.exchange} {intent.symbol} {intent.side}")
         if last == intent.signal_id:
@@ -206,7 +206,7 @@ def self_trade_prevention(view: View, intent: Intent) -> GateResult:
     """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order by what it is expected to
     cost; without a price, at any. What only leaves is warned."""
     by_price = intent.order_type in _LIMITS or intent.order_type is OrderType.MARKET
-    mine = view.facts(intent).estimate if by_price else intent.stop_price
+    mine = view.facts.estimate if by_price else intent.stop_price
     crossed = 0
     for other in view.ledger.orders.values():
         if other.bot_id != intent.bot_id and _crosses(intent, mine, other):

@@ -23,7 +23,6 @@ from engine.core.setup import BotSetup, Setup
 from engine.core.types import (
     ONE,
     ZERO,
-    InvariantError,
     PositionMode,
     PositionSide,
     Side,
@@ -68,7 +67,6 @@ class Plan(msgspec.Struct, kw_only=True):
 class Facts(msgspec.Struct):
     """What several gates ask of one intent; None is unknown. `value` is its notional."""
 
-    intent: Intent
     plan: Plan
     series: Series | None
     book: BotBook | None
@@ -144,7 +142,7 @@ class Exposure:
 class View:
     """Ledger, market and limits at `now` (us UTC), for one portfolio: its `account`, its positions, its orders."""
 
-    __slots__ = ("_equity", "_exposure", "_facts", "account", "ledger", "market", "now", "setup")
+    __slots__ = ("_equity", "_exposure", "account", "facts", "ledger", "market", "now", "setup")
 
     def __init__(self, ledger: Ledger, market: Market, setup: Setup, now: int, account: Account) -> None:
         self.ledger = ledger
@@ -154,7 +152,7 @@ class View:
         self.account = account
         self._equity: Decimal | None = None
         self._exposure: Exposure | None = None
-        self._facts: Facts | None = None
+        self.facts: Facts  # of the intent at hand
 
     @property
     def positions(self) -> list[Position]:
@@ -239,25 +237,18 @@ class View:
     def plan(self, bot_id: str) -> Plan:
         return plan_of(self.setup, bot_id)
 
-    def facts(self, intent: Intent) -> Facts:
-        """What the gates ask of the intent at hand (`ask`)."""
-        facts = self._facts
-        if facts is None or facts.intent is not intent:
-            raise InvariantError(f"gates are asked of {intent.order_id} before it is at hand")
-        return facts
-
     def ask(self, intent: Intent, estimate: Decimal | None) -> Plan:
-        """Look at an intent on behalf of all gates; the plan of its bot. `estimate` is what it will cost without a limit."""
+        """Look at an intent on behalf of all gates (`facts`); the plan of its bot. `estimate` is what it will cost without a
+        limit."""
         series = self.market.series.get((intent.exchange, intent.symbol))
-        plan = self.plan(intent.bot_id)
+        plan = plan_of(self.setup, intent.bot_id)
         if intent.price is not None:
             estimate = intent.price
         price = usable(estimate)
         if intent.stop_price is not None and usable(intent.stop_price) is None:
             price = None
         quantity = usable(intent.quantity)
-        self._facts = Facts(
-            intent,
+        self.facts = Facts(
             plan,
             series,
             self.ledger.bots.get(intent.bot_id),
