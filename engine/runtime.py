@@ -127,7 +127,8 @@ class Engine:
         self.past: Callable[[Market, Setup], Awaitable[None]] | None = None  # see engine.past
         self._ticked_s = 0.0
         self.down_since: float | None = None
-        self.stopping = False
+        self._stopping = False
+        self._attention = True  # something may stand before the next input (`_attend`)
         self._decided: tuple[int, int, str, str, int] | None = None
         self._recovered = False
 
@@ -162,6 +163,7 @@ class Engine:
         cursor = self.state.ledger.cursor
         self._decided = cursor.place if cursor is not None else None
         self._ticked_s = asyncio.get_running_loop().time()
+        self._attention = True
         if self.clock_us is not None:
             await self.recover()  # a live feed warms the market before it is played
         iterator = aiter(batches)
@@ -240,26 +242,24 @@ class Engine:
     async def play(self, values: Iterable[Taken]) -> None:
         """Market inputs in order: what the venue makes of each, then what we do. Most bring about nothing, so this loop is
         the path of every bar: no call that it can do without."""
-        state, on_candle = self.state, self.dispatch.venue.on_candle
+        state, on_candle, on_bar, setup = self.state, self.dispatch.venue.on_candle, decide.on_candle, self.setup
         for value in values:
-            if self._asked:
-                await self._commands()
-            if self.stopping:
-                return
-            if self._decided is not None and self._was_decided(value):
-                continue
-            if not self._recovered:
-                await self.recover()
+            if self._attention:
+                if await self._attend(value):
+                    continue
+                setup = self.setup
             if type(value) is Candle:
                 for report in on_candle(value):
                     await self._apply(report)
                 self._last = value
-                events = decide.on_candle(state, value, self.setup)
+                events = on_bar(state, value, setup)
+                if not events and not setup.bars:
+                    continue
             elif type(value) is Tick:
                 self._last = value
                 if value.ts < state.quiet_until:
                     continue
-                events = decide.on_tick(state, value, self.setup)
+                events = decide.on_tick(state, value, setup)
             else:
                 after = value.cause if self.clock_us is None else self.place
                 report = None
@@ -269,11 +269,32 @@ class Engine:
                     await self.flush()  # what was said of an input is committed with it: it is not taken again
                 if type(value) is Funding and self.clock_us is not None:
                     value = msgspec.structs.replace(value, after=self.place)
-                events = decide.step(state, value, self.setup)
+                events = decide.step(state, value, setup)
             if events and self._keep(events):
                 await self._commit_and_act()
-            if self.setup.bars and type(value) is Candle:
+            if setup.bars and type(value) is Candle:
                 await self.recover()  # convention `bar`: the venue tries what rests once the core has had its say
+
+    async def _attend(self, value: Taken) -> bool:
+        """What may stand before an input: commands, the end, the past. True when the input is not to be played."""
+        if self._asked:
+            await self._commands()
+        if not self.stopping and not (self._decided is not None and self._was_decided(value)):
+            if not self._recovered:
+                await self.recover()
+            self._attention = bool(self._asked) or self._decided is not None
+            return False
+        return True
+
+    @property
+    def stopping(self) -> bool:
+        """No further input is played."""
+        return self._stopping
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._stopping = value
+        self._attention = True
 
     @property
     def place(self) -> Cause:
@@ -294,6 +315,7 @@ class Engine:
     def ask(self, asked: Asked) -> None:
         """Put a command before everything else; its answer is (done, one line)."""
         self._asked.append(asked)
+        self._attention = True
         self.wake.set()
 
     async def idle(self) -> None:

@@ -46,22 +46,18 @@ class Runner:
         """Push a closed bar; True when the dispatcher has to look. What a strategy raises is kept for it: it stops the bot,
         not the engine."""
         try:
-            signal = self.strategy.on_bar(candle)
-            if signal and signal & ANY_SIGNAL != signal:
-                raise ValueError(
-                    f"on_bar answered {signal!r}: it must be a sum of ENTER_LONG, EXIT_LONG and their shorts"
-                )
-            if signal and type(self.strategy.proposal) is not Proposal:
-                raise ValueError(f"proposal is a {type(self.strategy.proposal).__name__}: it must be a Proposal")
+            signal = self.strategy.on_bar(candle) or 0  # a strategy that forgets to answer says nothing
+            if signal:
+                self._check(signal)
         except Exception as error:
             self.error, self.signal = error, 0
             return True
         if self.announced:
-            self.signal = signal or 0  # a strategy that forgets to answer says nothing
-            return self.signal != 0
+            self.signal = signal
+            return signal != 0
         self.bars += 1
         warm = self.bars >= self.strategy.warmup_bars
-        self.signal = signal or 0 if warm else 0
+        self.signal = signal if warm else 0
         return warm
 
     def reach_us(self, timeframe_us: int) -> dict[int, int]:
@@ -79,6 +75,13 @@ class Runner:
             elif isinstance(self.strategy, RuleStrategy):
                 self.strategy.prime(candle)
                 self.bars += candle.timeframe_us // timeframe_us
+
+    def _check(self, signal: int) -> None:
+        """Raise ValueError, or what the comparison raises, for what no strategy may answer."""
+        if signal & ANY_SIGNAL != signal:
+            raise ValueError(f"on_bar answered {signal!r}: it must be a sum of ENTER_LONG, EXIT_LONG and their shorts")
+        if type(self.strategy.proposal) is not Proposal:
+            raise ValueError(f"proposal is a {type(self.strategy.proposal).__name__}: it must be a Proposal")
 
     def on_feature(self, feature: Feature) -> None:
         """Hand on a feature. What a strategy raises is kept for the dispatcher, which looks at the next bar when it is warm."""
@@ -180,11 +183,10 @@ class Series:
         self.tail.append(candle)
         if self.atrs is not None:
             self.atrs.update(candle)
-        calls = False
+        self.calls = False
         for runner in self.runners:
             if runner.on_bar(candle):
-                calls = True
-        self.calls = calls
+                self.calls = True
 
     @property
     def timeframe_us(self) -> int:

@@ -212,6 +212,15 @@ class PaperVenue:
 
     def on_candle(self, candle: Candle) -> Iterable[VenueReport]:
         """Reports of one bar, one at a time: the caller acts on each before the next is worked out."""
+        market = self._floor.markets.get((candle.exchange, candle.symbol))
+        if (
+            market is not None
+            and market.low_watch < candle.low
+            and candle.high < market.high_watch
+            and not market.stale
+        ):
+            if not market.linear:
+                return ()
         if self._past is not None:
             self._end_of_past(self._past)
         if self._current is not None:
