@@ -8,7 +8,7 @@ from engine.core import events as ev
 from engine.core.inputs import OrderReport, VenueReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.types import BotStatus, InvariantError, OrderStatus, TradingState
+from engine.core.types import ACTIVE, HALTED, REJECTED, RUNNING, InvariantError
 from engine.halt import Latch, MemoryLatch
 from engine.ports import Venue
 
@@ -36,9 +36,9 @@ class Dispatch:
             case ev.TradingStateChanged():
                 if event.bot_id:
                     return
-                if event.state is TradingState.HALTED:
+                if event.state is HALTED:
                     self.latch.set(event.actor, event.reason)
-                elif event.previous is TradingState.HALTED:
+                elif event.previous is HALTED:
                     self.latch.clear()
 
     def answer(self) -> VenueReport | None:
@@ -59,7 +59,7 @@ class Dispatch:
                     ts=order.submitted_ts,
                     cause=order.cause.answered("refused", order.number),
                     order_id=order.id,
-                    status=OrderStatus.REJECTED,
+                    status=REJECTED,
                     reason=f"not sent: {why_not}",
                 )
             )
@@ -75,11 +75,11 @@ class Dispatch:
             return "the halt latch is set"
         if self.hold or ledger.held:
             return "entries are held"
-        if ledger.state is not TradingState.ACTIVE:
+        if ledger.state is not ACTIVE:
             return f"trading is {ledger.state}"
         book = ledger.bots.get(order.bot_id)
-        if book is not None and (book.state is not TradingState.ACTIVE or book.status is not BotStatus.RUNNING):
-            return f"the bot is {book.state if book.state is not TradingState.ACTIVE else book.status}"
+        if book is not None and (book.state is not ACTIVE or book.status is not RUNNING):
+            return f"the bot is {book.state if book.state is not ACTIVE else book.status}"
         if order.config_version != ledger.config_version:
             return f"decided under config {order.config_version}, active is {ledger.config_version}"
         return ""

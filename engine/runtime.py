@@ -36,7 +36,7 @@ from engine.core.inputs import (
 from engine.core.market import Market
 from engine.core.positions import check_conservation
 from engine.core.setup import Setup
-from engine.core.types import TradingState, Verb
+from engine.core.types import HALTED, Verb
 from engine.dispatch import Dispatch
 from engine.outcome import outcome
 from engine.ports import Journal, JournalUnavailable
@@ -142,9 +142,9 @@ class Engine:
         ledger = self.state.ledger
         self.dispatch.venue.restore(ledger)
         latched = self.dispatch.latch.read()
-        if latched is not None and ledger.state is not TradingState.HALTED:
+        if latched is not None and ledger.state is not HALTED:
             await self._command(Asked(Verb.HALT, latched.actor, latched.reason, policy=self.setup.account.halt_policy))
-        elif latched is None and ledger.state is TradingState.HALTED:
+        elif latched is None and ledger.state is HALTED:
             self.dispatch.latch.set(ledger.state_actor, ledger.state_reason)
         if ledger.held:  # a hold that nobody answered is a pause, never a release (decisions.md 15)
             await self._command(Asked(Verb.PAUSE, "engine", "the hold was not answered before the engine ended"))

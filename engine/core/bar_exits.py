@@ -15,7 +15,7 @@ from engine.core.config import Exits
 from engine.core.exits import SIGNAL_EXIT, STOP, TAKE_PROFIT, TRAILING_STOP
 from engine.core.inputs import Candle
 from engine.core.positions import Position
-from engine.core.types import MINUTE_US, QUANTUM, ZERO, PositionSide, money
+from engine.core.types import LONG, MINUTE_US, QUANTUM, ZERO, money
 
 #: Why a stop is where it is; its distance follows from it.
 INITIAL, TRAILED, POSITIVE = "initial", "trailed", "positive"
@@ -75,7 +75,7 @@ class Held(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, position: Position, bar: Bar, exits: Exits) -> Held:
-        sign = 1 if position.side is PositionSide.LONG else -1
+        sign = 1 if position.side is LONG else -1
         return cls(sign, average(position), position.leverage, bar.ts - position.placed_ts, exits)
 
     def profit(self, price: Decimal) -> Decimal:

@@ -20,7 +20,20 @@ from engine.core.market import Runner, Series
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
-from engine.core.types import MINUTE_US, QUANTUM, ZERO, BotStatus, OrderType, Origin, PositionSide, Side, round_to
+from engine.core.types import (
+    BUY,
+    LIMIT,
+    LONG,
+    MINUTE_US,
+    QUANTUM,
+    RUNNING,
+    SELL,
+    SHORT,
+    ZERO,
+    Origin,
+    PositionSide,
+    round_to,
+)
 
 Events = list[ev.Event]
 
@@ -69,7 +82,7 @@ def _steps_of(ctx: Context, bot_id: str, exchange: str, symbol: str) -> _Steps |
 
 
 def _sign(side: PositionSide) -> int:
-    return 1 if side is PositionSide.LONG else -1
+    return 1 if side is LONG else -1
 
 
 class _Steps:
@@ -167,8 +180,8 @@ class _Steps:
         """Where the signals point; contradicting ones point nowhere."""
         s = self.signal
         if s & ENTER_LONG and not s & (EXIT_LONG | ENTER_SHORT):
-            return PositionSide.LONG
-        return PositionSide.SHORT if s & ENTER_SHORT and not s & (EXIT_SHORT | ENTER_LONG) else None
+            return LONG
+        return SHORT if s & ENTER_SHORT and not s & (EXIT_SHORT | ENTER_LONG) else None
 
     def _manage(self) -> Events:
         assert self.position is not None
@@ -220,7 +233,7 @@ class _Steps:
         return Held.of(position, self.bar, self.bot.exits)
 
     def _candidates(self, position: Position) -> list[tuple[str, Decimal]]:
-        enter, leave = (ENTER_LONG, EXIT_LONG) if position.side is PositionSide.LONG else (ENTER_SHORT, EXIT_SHORT)
+        enter, leave = (ENTER_LONG, EXIT_LONG) if position.side is LONG else (ENTER_SHORT, EXIT_SHORT)
         signalled = bool(self.signal & leave and not self.signal & enter and self.bot.exits.use_exit_signal)
         held = self._held(position)
         return list(bar_exits.candidates(held, self.stop, self.bar, signalled, self.proposal.exit_price))
@@ -253,7 +266,7 @@ class _Steps:
 
     def _enter(self) -> Events:
         side = self._direction()
-        if side is None or self.ctx.ledger.bots[self.bot.id].status is not BotStatus.RUNNING:
+        if side is None or self.ctx.ledger.bots[self.bot.id].status is not RUNNING:
             return []
         price = bar_exits.entry_price(_sign(side), self.bar, self.proposal.entry_price)
         return entries.enter(self.ctx, self.runner, self.series, side, None, limit=self._tick(price))
@@ -262,10 +275,8 @@ class _Steps:
         ctx, series = self.ctx, self.series
         signal = entries.signalled(ctx, self.runner, series, position.side, "ENTRY", self.bar.close)
         limit = self._tick(price)
-        leaving = entries.leaving(
-            ctx, position, series.instrument, ADD, OrderType.LIMIT, quantity, limit, signal=signal
-        )
-        side = Side.BUY if position.side is PositionSide.LONG else Side.SELL
+        leaving = entries.leaving(ctx, position, series.instrument, ADD, LIMIT, quantity, limit, signal=signal)
+        side = BUY if position.side is LONG else SELL
         order = msgspec.structs.replace(leaving, side=side, origin=Origin.ENTRY, reduce_only=False)
         return [signal, *entries.gated(ctx, order, limit, signal)]
 
@@ -274,7 +285,7 @@ class _Steps:
         signal = None
         if role == exits.SIGNAL_EXIT:
             signal = entries.signalled(ctx, self.runner, series, position.side, "EXIT", self.bar.close)
-        order = entries.leaving(ctx, position, series.instrument, role, OrderType.LIMIT, quantity, limit, signal=signal)
+        order = entries.leaving(ctx, position, series.instrument, role, LIMIT, quantity, limit, signal=signal)
         out = entries.gated(ctx, order, limit)
         return out if signal is None else [signal, *out]
 

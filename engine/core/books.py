@@ -11,7 +11,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.limits import ENTRIES_KEPT
-from engine.core.types import DAY_US, MINUTE_US, SECOND_US, ZERO, BotStatus, Origin, TradingState
+from engine.core.types import ACTIVE, DAY_US, MINUTE_US, SECOND_US, WARMING_UP, ZERO, BotStatus, Origin, TradingState
 
 #: Round trips of a symbol that a book remembers; `low_profit_trades` is at most as many.
 ROUND_TRIPS_KEPT = 20
@@ -76,9 +76,9 @@ class BotBook(msgspec.Struct):
     its mark. Keys of dicts are "exchange symbol", of `last_entry_signal` with the side behind.
     """
 
-    status: BotStatus = BotStatus.WARMING_UP
+    status: BotStatus = WARMING_UP
     reason: str = ""
-    state: TradingState = TradingState.ACTIVE
+    state: TradingState = ACTIVE
     state_reason: str = ""
     state_actor: str = ""
     policy: str = "keep_with_exits"
@@ -132,7 +132,7 @@ def closed(book: BotBook, e: ev.PositionClosed, entry_notional: Decimal) -> None
 
 def state_changed(book: BotBook, e: ev.TradingStateChanged) -> None:
     """A person who lets a bot trade again wipes what stopped it: losses in a row, its window of entries, its baselines."""
-    if e.state is TradingState.ACTIVE and is_person(e.actor):
+    if e.state is ACTIVE and is_person(e.actor):
         book.losses_in_row = 0
         book.entry_ts = []
         if book.state_actor == actor_of("MAX_DRAWDOWN"):

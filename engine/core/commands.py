@@ -14,16 +14,27 @@ from engine.core.consequences import state_changed
 from engine.core.context import Context
 from engine.core.entries import cancel, close_position
 from engine.core.inputs import Command, HouseReport
-from engine.core.types import STRICTNESS, BotStatus, TradingState, Verb, entity_id
+from engine.core.types import (
+    ACTIVE,
+    HALTED,
+    PAUSED,
+    REDUCING,
+    STRICTNESS,
+    WARMING_UP,
+    BotStatus,
+    TradingState,
+    Verb,
+    entity_id,
+)
 
 Events = list[ev.Event]
 
 #: Verb -> (state, policy). HALT's policy is the account's.
 STOPS: dict[Verb, tuple[TradingState, str]] = {
-    Verb.PAUSE: (TradingState.PAUSED, "keep_with_exits"),
-    Verb.CANCEL: (TradingState.PAUSED, "cancel"),
-    Verb.FLATTEN: (TradingState.REDUCING, "flatten"),
-    Verb.HALT: (TradingState.HALTED, "keep_with_exits"),
+    Verb.PAUSE: (PAUSED, "keep_with_exits"),
+    Verb.CANCEL: (PAUSED, "cancel"),
+    Verb.FLATTEN: (REDUCING, "flatten"),
+    Verb.HALT: (HALTED, "keep_with_exits"),
 }
 _HARSHNESS = {"": 0, "keep_with_exits": 0, "cancel": 1, "flatten": 2}
 
@@ -86,7 +97,7 @@ def _stop(ctx: Context, command: Command) -> Events:
     state = book.state if book else ctx.ledger.state
     now = book.policy if book else ctx.ledger.halt_policy
     if command.verb is Verb.HALT:
-        if state is TradingState.HALTED and policy == now:
+        if state is HALTED and policy == now:
             return []
     elif STRICTNESS[state] > STRICTNESS[target] or (state is target and _HARSHNESS[now] >= _HARSHNESS[policy]):
         return [refused(ctx, command, f"trading is {state} already, which is at least as strict")]
@@ -100,9 +111,9 @@ def _resume(ctx: Context, command: Command) -> Events:
     if not command.reason.strip():
         return [refused(ctx, command, "resuming needs a reason, which is kept in the audit trail")]
     state = ctx.ledger.bots[bot_id].state if bot_id else ctx.ledger.state
-    if state is TradingState.ACTIVE:
+    if state is ACTIVE:
         return [refused(ctx, command, "trading is ACTIVE already")]
-    return [state_changed(ctx, TradingState.ACTIVE, "RESUME", command.actor, command.reason, bot_id=bot_id)]
+    return [state_changed(ctx, ACTIVE, "RESUME", command.actor, command.reason, bot_id=bot_id)]
 
 
 def _bot(ctx: Context, command: Command) -> Events:
@@ -121,7 +132,7 @@ def _bot(ctx: Context, command: Command) -> Events:
     if bot_id not in ctx.setup.by_id:
         return [refused(ctx, command, "the active config does not run it: activate one that does")]
     ctx.market.rearm(ctx.setup.by_id[bot_id])
-    return [bot_status(ctx, bot_id, BotStatus.WARMING_UP, command.reason or f"by {command.actor}")]
+    return [bot_status(ctx, bot_id, WARMING_UP, command.reason or f"by {command.actor}")]
 
 
 def bot_status(ctx: Context, bot_id: str, status: BotStatus, reason: str, traceback: str = "") -> ev.BotStatusChanged:

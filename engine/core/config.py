@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from engine.core.canonical import canonical_json, sha256_hex
 from engine.core.limits import AccountLimits, Limits, Model, Num, Percent, Positive
 from engine.core.rules import RuleDocument, RuleError, parse_rules
-from engine.core.types import MarginMode, PositionMode
+from engine.core.types import ISOLATED, NETTING, MarginMode, PositionMode
 
 
 class ConfigError(ValueError):
@@ -134,9 +134,9 @@ class Margin(Model):
 
     leverage: Annotated[Num, Field(ge=1, le=125)] = Decimal(1)
     """Notional over initial margin."""
-    mode: MarginMode = MarginMode.ISOLATED
+    mode: MarginMode = ISOLATED
     """ISOLATED: a position can lose its own margin; CROSS: it can lose the account."""
-    position_mode: PositionMode = PositionMode.NETTING
+    position_mode: PositionMode = NETTING
     """NETTING: one position per symbol; HEDGE: a long and a short one beside each other."""
 
 

@@ -15,7 +15,18 @@ from engine.core.entries import alert, cancel, close_position, place_exits
 from engine.core.fills import after_margin, after_marks, dust
 from engine.core.positions import Position, side_of
 from engine.core.setup import portfolio_id
-from engine.core.types import ZERO, BotStatus, InvariantError, Origin, TradingState, Verdict
+from engine.core.types import (
+    ACTIVE,
+    BLOCKED,
+    HALTED,
+    PAUSED,
+    REDUCING,
+    ZERO,
+    BotStatus,
+    InvariantError,
+    Origin,
+    TradingState,
+)
 
 Events = list[ev.Event]
 
@@ -123,7 +134,7 @@ def _after_accept(ctx: Context, e: ev.OrderAccepted) -> Events:
     if order is None or not order.adds_risk:
         return []
     book = ctx.ledger.bots.get(order.bot_id)
-    active = ctx.ledger.state is TradingState.ACTIVE and (book is None or book.state is TradingState.ACTIVE)
+    active = ctx.ledger.state is ACTIVE and (book is None or book.state is ACTIVE)
     return [] if active else cancel(ctx, order, "stopped")
 
 
@@ -153,7 +164,7 @@ def _after_end(ctx: Context, e: ev.OrderCanceled | ev.OrderRejected | ev.OrderEx
 
 def _after_state(ctx: Context, e: ev.TradingStateChanged) -> Events:
     ledger = ctx.ledger
-    if e.state is TradingState.ACTIVE:
+    if e.state is ACTIVE:
         out: Events = []
         for position in ledger.open_positions():  # what CANCEL took away comes back
             if not e.bot_id or position.bot_id == e.bot_id:
@@ -202,9 +213,9 @@ def _stops_done(ctx: Context) -> Events:
 def _after_stop(ctx: Context, e: ev.StopCompleted) -> Events:
     ledger = ctx.ledger
     state = ledger.bots[e.bot_id].state if e.bot_id else ledger.state
-    if not ctx.flattening(e.bot_id) or state is not TradingState.REDUCING:
+    if not ctx.flattening(e.bot_id) or state is not REDUCING:
         return []
-    return [state_changed(ctx, TradingState.PAUSED, "FLATTEN", "engine", "flat", bot_id=e.bot_id)]
+    return [state_changed(ctx, PAUSED, "FLATTEN", "engine", "flat", bot_id=e.bot_id)]
 
 
 def _after_bot(ctx: Context, e: ev.BotStatusChanged) -> Events:
@@ -228,9 +239,9 @@ def _after_day(ctx: Context, e: ev.DayStarted) -> Events:
             book = ledger.bots[bot.id]
             locked.append((bot.id, book.state, book.state_actor))
     freed: Events = [
-        state_changed(ctx, TradingState.ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day", bot_id=scope)
+        state_changed(ctx, ACTIVE, "RESUME", DAILY_LOSS_ACTOR, "a new day", bot_id=scope)
         for scope, state, actor in locked
-        if state is TradingState.REDUCING and actor == DAILY_LOSS_ACTOR
+        if state is REDUCING and actor == DAILY_LOSS_ACTOR
     ]
     return freed + tripped(ctx, risk.trips(ctx.view(ledger.accounts[e.portfolio_id])))
 
@@ -304,7 +315,7 @@ def tripped(ctx: Context, trips: list[risk.Trip]) -> Events:
     """What gates ask for beyond refusing orders."""
     out: Events = []
     for trip in trips:
-        halts = trip.state is TradingState.HALTED
+        halts = trip.state is HALTED
         policy = ctx.setup.account.halt_policy if halts else "keep_with_exits"
         verb = "HALT" if halts else "PAUSE"
         out.append(state_changed(ctx, trip.state, verb, trip.actor, trip.reason, policy, trip.scope))
@@ -313,7 +324,7 @@ def tripped(ctx: Context, trips: list[risk.Trip]) -> Events:
 
 def _after_refusal(ctx: Context, e: ev.IntentEvaluated) -> Events:
     """A refusal may ask for more than itself: a throttle takes the bot out, a flood of messages reduces."""
-    if e.verdict is not Verdict.BLOCKED:
+    if e.verdict is not BLOCKED:
         return []
     bot = ctx.setup.by_id.get(e.bot_id)
     view = ctx.view(ctx.ledger.accounts[bot.portfolio_id] if bot is not None else None)

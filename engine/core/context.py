@@ -12,7 +12,7 @@ from engine.core.market import Market
 from engine.core.positions import Account
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.types import TradingState, uuid7_of
+from engine.core.types import HALTED, PAUSED, REDUCING, TradingState, uuid7_of
 
 
 class State(msgspec.Struct):
@@ -61,11 +61,11 @@ class Context:
 
     def flattening(self, bot_id: str) -> bool:
         """Positions are being closed."""
-        return "flatten" in self._policies(bot_id, (TradingState.HALTED, TradingState.REDUCING))
+        return "flatten" in self._policies(bot_id, (HALTED, REDUCING))
 
     def exits_rest(self, bot_id: str) -> bool:
         """Protective orders rest at the venue. After CANCEL they do not: the engine watches stop and target itself."""
-        return "cancel" not in self._policies(bot_id, (TradingState.PAUSED,))
+        return "cancel" not in self._policies(bot_id, (PAUSED,))
 
     def _policies(self, bot_id: str, states: tuple[TradingState, ...]) -> tuple[str, ...]:
         ledger = self.ledger

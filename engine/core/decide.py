@@ -38,12 +38,21 @@ from engine.core.setup import BotSetup, Setup
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
 from engine.core.text import safe_text, traceback_of
 from engine.core.types import (
+    ACCEPTED,
+    ALLOWED,
+    CANCELED,
+    EXPIRED,
+    LONG,
     MINUTE_US,
+    NETTING,
+    REJECTED,
+    RUNNING,
+    SHORT,
+    WARMING_UP,
     ZERO,
     BotStatus,
     InvariantError,
     OrderStatus,
-    PositionMode,
     PositionSide,
     Verdict,
     money,
@@ -152,7 +161,7 @@ def _restless(position: Position, ledger: Ledger, setup: Setup, candle: Candle) 
     if moves is None:
         return False
     if moves == "trailing":  # which a new extreme alone can move
-        long = position.side is PositionSide.LONG
+        long = position.side is LONG
         return candle.high > position.extreme if long else candle.low < position.extreme
     return True
 
@@ -197,16 +206,16 @@ def _on_life(ctx: Context, runner: Runner, series: Series) -> Events:
     if not runner.warm:
         return []
     runner.announced = True
-    if status is not BotStatus.WARMING_UP:
+    if status is not WARMING_UP:
         return []
-    return [bot_status(ctx, bot_id, BotStatus.RUNNING, "warm")]
+    return [bot_status(ctx, bot_id, RUNNING, "warm")]
 
 
 def _on_exit_signal(ctx: Context, runner: Runner, series: Series) -> Events:
     if not runner.signal & (EXIT_LONG | EXIT_SHORT) or not runner.bot.exits.use_exit_signal:
         return []
     out: Events = []
-    for side, flag in ((PositionSide.LONG, EXIT_LONG), (PositionSide.SHORT, EXIT_SHORT)):
+    for side, flag in ((LONG, EXIT_LONG), (SHORT, EXIT_SHORT)):
         if runner.signal & flag:
             position = _position(ctx, runner, series, side)
             if position is not None:
@@ -218,15 +227,15 @@ def _on_entry_signal(ctx: Context, runner: Runner, series: Series) -> Events:
     """One direction, and not its end at the same time; into no position, one that may take more, or a reversal."""
     signal = runner.signal
     side = _ENTRIES.get(signal & ~_EXIT_OF.get(signal & (ENTER_LONG | ENTER_SHORT), 0))
-    if side is None or ctx.ledger.bots[runner.bot.id].status is not BotStatus.RUNNING:
+    if side is None or ctx.ledger.bots[runner.bot.id].status is not RUNNING:
         return []
     own = _position(ctx, runner, series, side)
     if own is not None:
         more = own.entries < runner.bot.entry.max_per_position
         return enter(ctx, runner, series, side, own) if more else []
-    other = PositionSide.SHORT if side is PositionSide.LONG else PositionSide.LONG
+    other = SHORT if side is LONG else LONG
     against = _position(ctx, runner, series, other)
-    netting = runner.bot.margin.position_mode is PositionMode.NETTING
+    netting = runner.bot.margin.position_mode is NETTING
     if against is not None and netting and not close_under_way(ctx, against):
         return []
     return enter(ctx, runner, series, side, None)
@@ -240,7 +249,7 @@ def _position(ctx: Context, runner: Runner, series: Series, side: PositionSide) 
 
 #: An entry alone, or beside the end of the other side, which makes it a reversal; anything else is contradictory.
 _EXIT_OF = {ENTER_LONG: EXIT_SHORT, ENTER_SHORT: EXIT_LONG}
-_ENTRIES = {ENTER_LONG: PositionSide.LONG, ENTER_SHORT: PositionSide.SHORT}
+_ENTRIES = {ENTER_LONG: LONG, ENTER_SHORT: SHORT}
 
 
 # -- ticks -----------------------------------------------------------------------------------------------------------
@@ -326,7 +335,7 @@ def _sample(ctx: Context, view: risk.View, account: Account, equity: Decimal) ->
 def _gate_changes(ctx: Context, view: risk.View) -> Events:
     out: Events = []
     for gate in risk.board(view):
-        previous = ctx.ledger.gates.get(f"{gate.gate} account", Verdict.ALLOWED)
+        previous = ctx.ledger.gates.get(f"{gate.gate} account", ALLOWED)
         if gate.verdict != previous:
             out.append(
                 ev.GateChanged(
@@ -360,7 +369,7 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
             reason=report.reason,
         )
         return [doubt] if order.is_open and not order.in_doubt else []
-    if report.status is OrderStatus.ACCEPTED:
+    if report.status is ACCEPTED:
         return _on_accept(ctx, order, report)
     end = _ENDS.get(report.status)  # not FILLED and the like: fills say so themselves, each with its trade id
     if end is None or not orders.may(order, report.status):
@@ -378,15 +387,15 @@ def _on_report(ctx: Context, report: OrderReport) -> Events:
 
 
 _ENDS: dict[OrderStatus, type[ev.OrderRejected] | type[ev.OrderCanceled] | type[ev.OrderExpired]] = {
-    OrderStatus.REJECTED: ev.OrderRejected,
-    OrderStatus.CANCELED: ev.OrderCanceled,
-    OrderStatus.EXPIRED: ev.OrderExpired,
+    REJECTED: ev.OrderRejected,
+    CANCELED: ev.OrderCanceled,
+    EXPIRED: ev.OrderExpired,
 }
 
 
 def _on_accept(ctx: Context, order: Order, report: OrderReport) -> Events:
     number = report.exchange_order_id
-    if not orders.may(order, OrderStatus.ACCEPTED) and (not number or order.exchange_order_id):
+    if not orders.may(order, ACCEPTED) and (not number or order.exchange_order_id):
         return []  # old news; but a fill may be faster than the word that names the order
     accepted = ev.OrderAccepted(
         ts=ctx.ts,
@@ -396,7 +405,7 @@ def _on_accept(ctx: Context, order: Order, report: OrderReport) -> Events:
         symbol=order.symbol,
         exchange_order_id=number,
     )
-    if order.status is not OrderStatus.REJECTED:
+    if order.status is not REJECTED:
         return [accepted]
     # Given up on, and alive: adopt it, say so, take it back.
     text = f"order {order.client_order_id} lives after all; it is cancelled"

@@ -13,18 +13,24 @@ from engine.core.positions import Position, sellable
 from engine.core.sizing import entry_quantity
 from engine.core.strategy import explanation
 from engine.core.types import (
+    BLOCKED,
+    BUY,
+    GTC,
+    HEDGE,
+    IOC,
+    LIMIT,
+    LINEAR,
+    LONG,
+    MARKET,
     MINUTE_US,
     ONE,
+    SELL,
     ZERO,
     Instrument,
-    InstrumentKind,
     OrderType,
     Origin,
-    PositionMode,
     PositionSide,
-    Side,
     TimeInForce,
-    Verdict,
 )
 
 Events = list[ev.Event]
@@ -48,7 +54,7 @@ def enter(
     mark = series.price
     if mark is None:
         return []
-    buys = side is PositionSide.LONG
+    buys = side is LONG
     signal = signalled(ctx, runner, series, side, "ENTRY", mark)
     if limit is None:
         limit = _entry_limit(ctx, runner, instrument, mark, buys)
@@ -59,7 +65,7 @@ def enter(
     number = ctx.number()
     if size.code:
         return [signal, denied(ctx, signal, ctx.id("order", number), ZERO, size.code, size.reason)]
-    entry, linear = bot.entry, instrument.kind is InstrumentKind.LINEAR
+    entry, linear = bot.entry, instrument.kind is LINEAR
     resting = limit is not None
     order = ev.OrderSubmitted(
         ts=ctx.ts,
@@ -73,10 +79,10 @@ def enter(
         position_id=position.id if position else ctx.id("position", number),
         exchange=instrument.exchange,
         symbol=instrument.symbol,
-        side=Side.BUY if buys else Side.SELL,
+        side=BUY if buys else SELL,
         position_side=side,
-        order_type=OrderType.LIMIT if resting else OrderType.MARKET,
-        time_in_force=TimeInForce(entry.time_in_force) if resting else TimeInForce.IOC,
+        order_type=LIMIT if resting else MARKET,
+        time_in_force=TimeInForce(entry.time_in_force) if resting else IOC,
         origin=Origin.ENTRY,
         role="ENTRY",
         quantity=size.quantity,
@@ -90,7 +96,7 @@ def enter(
         contract_size=instrument.contract_size,
         leverage=bot.margin.leverage if linear else ONE,
         margin_mode=bot.margin.mode,
-        hedge=linear and bot.margin.position_mode is PositionMode.HEDGE,
+        hedge=linear and bot.margin.position_mode is HEDGE,
         tag=signal.tag,
     )
     return [signal, *gated(ctx, order, estimate, signal, view)]
@@ -150,7 +156,7 @@ def close_position(ctx: Context, position: Position, role: str, runner: Runner |
     signal = None
     if runner is not None:
         signal = signalled(ctx, runner, series, position.side, "EXIT", mark or position.mark_price)
-    order = leaving(ctx, position, series.instrument, role, OrderType.MARKET, quantity, signal=signal)
+    order = leaving(ctx, position, series.instrument, role, MARKET, quantity, signal=signal)
     out = gated(ctx, order, mark)
     return out if signal is None else [signal, *out]
 
@@ -163,8 +169,7 @@ def _stuck(ctx: Context, position: Position, why: str) -> Events:
 def close_under_way(ctx: Context, position: Position) -> bool:
     """A market order that closes it has been sent."""
     return any(
-        o.position_id == position.id and o.reduce_only and o.order_type is OrderType.MARKET
-        for o in ctx.ledger.orders.values()
+        o.position_id == position.id and o.reduce_only and o.order_type is MARKET for o in ctx.ledger.orders.values()
     )
 
 
@@ -210,10 +215,10 @@ def leaving(
         position_id=position.id,
         exchange=instrument.exchange,
         symbol=instrument.symbol,
-        side=Side.SELL if position.side is PositionSide.LONG else Side.BUY,
+        side=SELL if position.side is LONG else BUY,
         position_side=position.side,
         order_type=order_type,
-        time_in_force=TimeInForce.IOC if order_type is OrderType.MARKET else TimeInForce.GTC,
+        time_in_force=IOC if order_type is MARKET else GTC,
         origin=Origin.FLATTEN if role == exits.FLATTEN else Origin.EXIT,
         role=role,
         quantity=quantity,
@@ -297,9 +302,9 @@ def gated(
         verdict=verdict,
         gates=gates,
     )
-    if verdict is not Verdict.BLOCKED:
+    if verdict is not BLOCKED:
         return [evaluated, order]
-    blocked = next(g for g in gates if g.verdict is Verdict.BLOCKED)
+    blocked = next(g for g in gates if g.verdict is BLOCKED)
     why = f"{blocked.gate}: {blocked.actual} against {blocked.limit}"
     if signal is not None and not order.reduce_only:
         return [evaluated, denied(ctx, signal, order.order_id, order.quantity, blocked.code, why)]
@@ -315,7 +320,7 @@ def signalled(
     ctx: Context, runner: Runner, series: Series, side: PositionSide, kind: str, price: Decimal
 ) -> ev.SignalGenerated:
     bot, instrument = runner.bot, series.instrument
-    buys = (side is PositionSide.LONG) == (kind == "ENTRY")
+    buys = (side is LONG) == (kind == "ENTRY")
     return ev.SignalGenerated(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -324,7 +329,7 @@ def signalled(
         strategy_id=bot.strategy_id,
         exchange=instrument.exchange,
         symbol=instrument.symbol,
-        side=Side.BUY if buys else Side.SELL,
+        side=BUY if buys else SELL,
         kind=kind,
         price=price,
         config_version=ctx.setup.version,

@@ -16,7 +16,17 @@ from engine.core.inputs import Candle
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Position
-from engine.core.types import MINUTE_US, QUANTUM, ZERO, Instrument, OrderType, PositionSide, money
+from engine.core.types import (
+    LIMIT,
+    LONG,
+    MINUTE_US,
+    QUANTUM,
+    STOP_MARKET,
+    ZERO,
+    Instrument,
+    OrderType,
+    money,
+)
 
 STOP, TAKE_PROFIT, TARGET, TRAILING_STOP = "STOP", "TAKE_PROFIT", "TARGET_", "TRAILING_STOP"
 SIGNAL_EXIT, TIME_STOP, FLATTEN, BY_HAND = "SIGNAL_EXIT", "TIME_STOP", "FLATTEN", "BY_HAND"
@@ -47,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True):
 def profit_price(position: Position, pct: Decimal) -> Decimal:
     """The price at which the position has made `pct` percent of its entry price (below zero: lost)."""
     entry = position.entry_price
-    return entry * (100 + pct if position.side is PositionSide.LONG else 100 - pct) / 100
+    return entry * (100 + pct if position.side is LONG else 100 - pct) / 100
 
 
 def initial(position: Position, exits: Exits, instrument: Instrument) -> Plan:
@@ -64,7 +74,7 @@ def replan(
     position: Position, exits: Exits, instrument: Instrument, candle: Candle, atr: Decimal | None
 ) -> Plan | None:
     """The plan after a closed bar, or None when it stays. A stop only ever tightens."""
-    long = position.side is PositionSide.LONG
+    long = position.side is LONG
     best = money(candle.high if long else candle.low)
     stop, reason = position.stop_price, position.stop_reason
     trailing = position.trailing
@@ -87,7 +97,7 @@ def _trailed(
     position: Position, exits: Exits, instrument: Instrument, best: Decimal, atr: Decimal | None
 ) -> Decimal | None:
     trailing = exits.trailing
-    long = position.side is PositionSide.LONG
+    long = position.side is LONG
     if trailing is None or not (best > position.extreme if long else best < position.extreme):
         return None
     offset = profit_price(position, trailing.offset_pct)
@@ -109,7 +119,7 @@ def _even(position: Position, exits: Exits, instrument: Instrument, best: Decima
     rule = exits.break_even
     if rule is None:
         return None
-    trigger, long = profit_price(position, rule.trigger_pct), position.side is PositionSide.LONG
+    trigger, long = profit_price(position, rule.trigger_pct), position.side is LONG
     if not (best >= trigger if long else best <= trigger):
         return None
     return _stop_at(position, rule.offset_pct, instrument)
@@ -128,11 +138,11 @@ def _take(position: Position, exits: Exits, instrument: Instrument, age_us: int)
 
 def _target_at(position: Position, pct: Decimal, instrument: Instrument) -> Decimal:
     price = profit_price(position, pct)
-    return instrument.price_up(price) if position.side is PositionSide.LONG else instrument.price_down(price)
+    return instrument.price_up(price) if position.side is LONG else instrument.price_down(price)
 
 
 def _stop_at(position: Position, pct: Decimal, instrument: Instrument) -> Decimal | None:
-    return _outwards(profit_price(position, pct), position.side is PositionSide.LONG, instrument)
+    return _outwards(profit_price(position, pct), position.side is LONG, instrument)
 
 
 def _outwards(stop: Decimal, long: bool, instrument: Instrument) -> Decimal | None:
@@ -150,7 +160,7 @@ def wanted(position: Position, exits: Exits | None, instrument: Instrument, quan
     """The protective orders that the plan asks for; the stop first, so that it is placed first."""
     orders = []
     if position.stop_price is not None:
-        orders.append(Wanted(STOP, OrderType.STOP_MARKET, quantity, None, position.stop_price))
+        orders.append(Wanted(STOP, STOP_MARKET, quantity, None, position.stop_price))
     left = quantity
     for number, target in enumerate(exits.targets if exits else (), start=1):
         role = f"{TARGET}{number}"
@@ -160,10 +170,10 @@ def wanted(position: Position, exits: Exits | None, instrument: Instrument, quan
         size = min(instrument.quantity_down(share), left)
         if size > ZERO and size >= instrument.min_quantity:
             price = _target_at(position, target.profit_pct, instrument)
-            orders.append(Wanted(role, OrderType.LIMIT, size, price, None))
+            orders.append(Wanted(role, LIMIT, size, price, None))
             left -= size
     if position.take_profit_price is not None and left > ZERO:
-        orders.append(Wanted(TAKE_PROFIT, OrderType.LIMIT, left, position.take_profit_price, None))
+        orders.append(Wanted(TAKE_PROFIT, LIMIT, left, position.take_profit_price, None))
     return orders
 
 
@@ -194,7 +204,7 @@ def _fits(order: Order, want: Wanted) -> bool:
 
 def reached(position: Position, candle: Candle) -> str:
     """Which exit a bar has reached, for positions whose exits do not rest at the venue; "" for none. The stop counts first."""
-    long = position.side is PositionSide.LONG
+    long = position.side is LONG
     low, high = money(candle.low), money(candle.high)
     stop, take = position.stop_price, position.take_profit_price
     if stop is not None and (low <= stop if long else high >= stop):

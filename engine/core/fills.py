@@ -15,14 +15,16 @@ from engine.core.inputs import FillReport, Funding, LiquidationReport
 from engine.core.orders import Order
 from engine.core.positions import Position, adopted, booked, is_dust, side_of
 from engine.core.types import (
+    BUY,
+    CROSS,
+    LINEAR,
+    LONG,
     ONE,
     QUANTUM,
+    SELL,
+    SPOT,
     ZERO,
-    InstrumentKind,
-    MarginMode,
     Origin,
-    PositionSide,
-    Side,
     money,
     uuid7,
 )
@@ -58,7 +60,7 @@ def on_liquidation(ctx: Context, report: LiquidationReport) -> Events:
     order_id = uuid7(position.opened_ts, ctx.ledger.ledger_id, LIQUIDATION, position.id, report.trade_id)
     if ctx.ledger.order(order_id) is not None:
         return []
-    closing = Side.SELL if position.side is PositionSide.LONG else Side.BUY
+    closing = SELL if position.side is LONG else BUY
     adoption = ev.OrderAdopted(
         ts=ctx.ts,
         cause=ctx.cause,
@@ -122,7 +124,7 @@ def on_funding(ctx: Context, funding: Funding) -> Events:
     held = [
         p
         for p in ctx.ledger.open_positions()
-        if p.kind is InstrumentKind.LINEAR
+        if p.kind is LINEAR
         and (p.exchange, p.symbol) == (funding.exchange, funding.symbol)
         and p.opened_ts <= funding.ts
         and p.funded_ts < funding.ts
@@ -147,7 +149,7 @@ def on_funding(ctx: Context, funding: Funding) -> Events:
                 symbol=position.symbol,
                 rate=rate,
                 mark=mark,
-                amount=-amount if position.side is PositionSide.LONG else amount,
+                amount=-amount if position.side is LONG else amount,
             )
         )
     return out
@@ -188,14 +190,14 @@ def after_margin(ctx: Context, position_id: str) -> Events:
     position = ctx.ledger.positions.get(position_id) or ctx.ledger.closed_positions[position_id]
     out: Events = []
     for p in _linear(ctx, position.portfolio_id):
-        if p is position or p.margin_mode is MarginMode.CROSS:
+        if p is position or p.margin_mode is CROSS:
             out += _margin_changed(ctx, p, always=p is position)
     return out
 
 
 def after_marks(ctx: Context, portfolio_id: str) -> Events:
     """New liquidation prices of cross positions: what others of the account are worth moves them without any fill."""
-    cross = [p for p in _linear(ctx, portfolio_id) if p.margin_mode is MarginMode.CROSS]
+    cross = [p for p in _linear(ctx, portfolio_id) if p.margin_mode is CROSS]
     if len({(p.exchange, p.symbol) for p in cross}) < 2:
         return []
     return [event for p in cross for event in _margin_changed(ctx, p, always=False)]
@@ -256,10 +258,10 @@ def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     fee_value = _fee_value(ctx, order, fill, position.portfolio_id)
     quantity, closing = fill.quantity, position.quantity
     unit = fill.price if position.contract_size == ONE else fill.price * position.contract_size
-    flips = position.kind is InstrumentKind.LINEAR and not position.hedge and not position.grows(order.side)
+    flips = position.kind is LINEAR and not position.hedge and not position.grows(order.side)
     if not flips or quantity <= closing or closing <= ZERO:
         kept = fill.fee if fee_value != ZERO and fill.fee_currency != _currency(ctx, position.portfolio_id) else ZERO
-        moved = quantity - kept if order.side is Side.BUY else quantity + kept
+        moved = quantity - kept if order.side is BUY else quantity + kept
         pnl = booked(position, order.side, moved, unit)[2]
         return [_event(ctx, order, fill, position.id, _Part(quantity, fill.fee, fee_value), pnl)]
     ending = _Part(
@@ -310,7 +312,7 @@ def _fee_value(ctx: Context, order: Order, fill: FillReport, portfolio_id: str) 
     """What the fee costs in the account's currency: itself, its worth when a spot venue keeps it in the base asset, or zero."""
     if fill.fee_currency == _currency(ctx, portfolio_id):
         return fill.fee
-    if order.kind is not InstrumentKind.SPOT:
+    if order.kind is not SPOT:
         return ZERO
     series = ctx.market.series.get((order.exchange, order.symbol))
     base = series.instrument.base if series is not None else order.symbol.partition("/")[0]

@@ -20,9 +20,17 @@ from engine.core.inputs import Cause
 from engine.core.orders import Order
 from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, keep_dust
 from engine.core.types import (
+    ACCEPTED,
+    ACTIVE,
+    CANCELED,
     DAY_US,
+    EXPIRED,
     HOUR_US,
+    PAUSED,
     QUANTUM,
+    REDUCING,
+    REJECTED,
+    WARMING_UP,
     ZERO,
     BotStatus,
     InvariantError,
@@ -83,7 +91,7 @@ class Ledger(msgspec.Struct):
     feed: str = ""
     seed: int | None = None
     base_currency: str = ""
-    state: TradingState = TradingState.ACTIVE
+    state: TradingState = ACTIVE
     state_reason: str = ""
     state_actor: str = ""
     state_since: int = 0
@@ -222,7 +230,7 @@ def _config_activated(ledger: Ledger, e: ev.ConfigActivated) -> None:
             if book.status is not BotStatus.ERROR:  # its reason is worth keeping
                 book.status, book.reason = BotStatus.STOPPED, _DISABLED if bot_id in enabled else _LEFT_OUT
         elif book.status is BotStatus.STOPPED and book.reason in (_LEFT_OUT, _DISABLED):
-            book.status, book.reason = BotStatus.WARMING_UP, ""
+            book.status, book.reason = WARMING_UP, ""
 
 
 def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
@@ -235,14 +243,14 @@ def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     _begin_stop(ledger, e)
     _set_state(ledger, e)
     scopes = [(ledger.state, ledger.halt_policy), *((book.state, book.policy) for book in ledger.bots.values())]
-    ledger.calm = all(state is TradingState.ACTIVE or policy == "keep_with_exits" for state, policy in scopes)
+    ledger.calm = all(state is ACTIVE or policy == "keep_with_exits" for state, policy in scopes)
 
 
 def _set_state(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     if e.bot_id:
         books.state_changed(ledger.bots[e.bot_id], e)
         return
-    if e.state is TradingState.ACTIVE and books.is_person(e.actor):
+    if e.state is ACTIVE and books.is_person(e.actor):
         _rearm(ledger)
     ledger.state, ledger.state_reason, ledger.state_actor = e.state, e.reason, e.actor
     ledger.state_since = e.ts
@@ -261,10 +269,10 @@ def _rearm(ledger: Ledger) -> None:
 
 def _begin_stop(ledger: Ledger, e: ev.TradingStateChanged) -> None:
     """A stop waits for the orders and positions that it takes away; a resume ends the wait."""
-    if e.state is TradingState.ACTIVE:
+    if e.state is ACTIVE:
         ledger.stops.pop(e.bot_id, None)
         return
-    if e.state is TradingState.PAUSED and e.previous is TradingState.REDUCING:
+    if e.state is PAUSED and e.previous is REDUCING:
         return  # a flattening that has come to its end
     ledger.stops[e.bot_id] = Stop(
         verb=e.verb,
@@ -345,19 +353,19 @@ def _transition(ledger: Ledger, e: Answer, status: OrderStatus) -> None:
 
 
 def _accepted(ledger: Ledger, e: ev.OrderAccepted) -> None:
-    _transition(ledger, e, OrderStatus.ACCEPTED)
+    _transition(ledger, e, ACCEPTED)
 
 
 def _rejected(ledger: Ledger, e: ev.OrderRejected) -> None:
-    _transition(ledger, e, OrderStatus.REJECTED)
+    _transition(ledger, e, REJECTED)
 
 
 def _canceled(ledger: Ledger, e: ev.OrderCanceled) -> None:
-    _transition(ledger, e, OrderStatus.CANCELED)
+    _transition(ledger, e, CANCELED)
 
 
 def _expired(ledger: Ledger, e: ev.OrderExpired) -> None:
-    _transition(ledger, e, OrderStatus.EXPIRED)
+    _transition(ledger, e, EXPIRED)
 
 
 def _in_doubt(ledger: Ledger, e: ev.OrderInDoubt) -> None:

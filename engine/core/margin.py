@@ -20,12 +20,14 @@ from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Account, Position
 from engine.core.types import (
+    CROSS,
+    ISOLATED,
+    LINEAR,
+    LONG,
     ONE,
     QUANTUM,
     ZERO,
     Instrument,
-    InstrumentKind,
-    MarginMode,
     MarginTier,
     PositionSide,
 )
@@ -116,7 +118,7 @@ def _lines(legs: Sequence[Leg], wallet: Decimal) -> list[_Line]:
         slope, offset = ZERO, wallet
         for leg in legs:
             tier = tier_of(leg.tiers, leg.quantity * inside)
-            sign = 1 if leg.side is PositionSide.LONG else -1
+            sign = 1 if leg.side is LONG else -1
             slope += leg.quantity * (sign - tier.maintenance_rate)
             offset += tier.cum - sign * leg.cost
         lines.append(_Line(start, end, slope, offset))
@@ -145,7 +147,7 @@ def mark_of(market: Market, position: Position) -> Decimal:
     series = market.series.get((position.exchange, position.symbol))
     if series is None:
         return position.mark_price
-    if position.kind is InstrumentKind.LINEAR and (mark := series.mark_price) is not None:
+    if position.kind is LINEAR and (mark := series.mark_price) is not None:
         return mark
     return series.price or position.mark_price
 
@@ -165,9 +167,9 @@ def available(ledger: Ledger, market: Market, account: Account, fee_rate: Decima
     """Cash that nothing has a claim on: less margins, less what open entries will take, less losses of cross positions."""
     free, cross = account.cash, ZERO
     for position in ledger.positions.values():
-        if position.kind is InstrumentKind.LINEAR and position.portfolio_id == account.portfolio_id:
+        if position.kind is LINEAR and position.portfolio_id == account.portfolio_id:
             free -= position.margin
-            if position.margin_mode is MarginMode.CROSS:
+            if position.margin_mode is CROSS:
                 cross += position.unrealized_pnl(mark_of(market, position))
     for order in ledger.orders.values():
         if order.portfolio_id == account.portfolio_id and order.adds_risk:
@@ -180,7 +182,7 @@ def available(ledger: Ledger, market: Market, account: Account, fee_rate: Decima
 def claim(order: Order, price: Decimal, fee_rate: Decimal) -> Decimal:
     """What the rest of an entry will take out of the account at `price`: all of it on spot, its margin on linear, and the fee."""
     notional = order.remaining * price * order.contract_size
-    if order.kind is InstrumentKind.LINEAR:
+    if order.kind is LINEAR:
         return initial_margin(notional, order.leverage) + notional * fee_rate
     return notional * (1 + fee_rate)
 
@@ -192,11 +194,11 @@ def leg_of(position: Position, instrument: Instrument | None) -> Leg:
 def liquidation_of(ledger: Ledger, market: Market, position: Position) -> Liquidation:
     """Where an open linear position ends. Cross positions of one symbol, both legs of a hedge as well, end together."""
     mark = mark_of(market, position)
-    if position.margin_mode is MarginMode.ISOLATED:
+    if position.margin_mode is ISOLATED:
         return liquidation([leg_of(position, rules_of(market, position))], position.margin, mark)
     wallet, legs = ledger.accounts[position.portfolio_id].cash, []
     for other in linear(ledger.open_positions(), position.portfolio_id):
-        if other.margin_mode is MarginMode.ISOLATED:
+        if other.margin_mode is ISOLATED:
             wallet -= other.margin
             continue
         leg = leg_of(other, rules_of(market, other))
@@ -210,9 +212,7 @@ def liquidation_of(ledger: Ledger, market: Market, position: Position) -> Liquid
 
 def linear(positions: Iterable[Position], portfolio_id: str) -> list[Position]:
     """The linear positions of one portfolio."""
-    return [
-        p for p in positions if p.kind is InstrumentKind.LINEAR and p.quantity > ZERO and p.portfolio_id == portfolio_id
-    ]
+    return [p for p in positions if p.kind is LINEAR and p.quantity > ZERO and p.portfolio_id == portfolio_id]
 
 
 def rules_of(market: Market, position: Position) -> Instrument | None:

@@ -9,8 +9,16 @@ import msgspec
 from engine.core import events as ev
 from engine.core.inputs import Cause
 from engine.core.types import (
+    CANCELED,
+    EXPIRED,
+    FILLED,
+    ISOLATED,
+    MARKET,
     ONE,
+    PARTIALLY_FILLED,
     QUANTUM,
+    SPOT,
+    SUBMITTED,
     TERMINAL,
     ZERO,
     InstrumentKind,
@@ -73,14 +81,14 @@ class Order(msgspec.Struct):
     trigger: str = "last"
     activation_price: Decimal | None = None
     callback_rate: Decimal | None = None
-    kind: InstrumentKind = InstrumentKind.SPOT
+    kind: InstrumentKind = SPOT
     contract_size: Decimal = ONE
     leverage: Decimal = ONE
-    margin_mode: MarginMode = MarginMode.ISOLATED
+    margin_mode: MarginMode = ISOLATED
     tag: str = ""
     hedge: bool = False
     placed_ts: int = 0
-    status: OrderStatus = OrderStatus.SUBMITTED
+    status: OrderStatus = SUBMITTED
     in_doubt: bool = False
     cancel_requested: bool = False
     cancel_number: int = 0
@@ -112,7 +120,7 @@ class Order(msgspec.Struct):
     @property
     def is_protective(self) -> bool:
         """Rests at the venue to leave a position: what a pause keeps and a flattening takes away."""
-        return self.reduce_only and self.order_type is not OrderType.MARKET
+        return self.reduce_only and self.order_type is not MARKET
 
     @property
     def adds_risk(self) -> bool:
@@ -161,6 +169,6 @@ def fill(order: Order, e: ev.OrderFilled) -> None:
         order.trade_ids.append(e.trade_id)
     order.in_doubt, order.updated_ts, order.filled_ts = False, e.ts, e.ts
     if order.filled_quantity >= order.quantity:
-        order.status, order.closed_ts = OrderStatus.FILLED, e.ts
-    elif order.status not in (OrderStatus.CANCELED, OrderStatus.EXPIRED):
-        order.status, order.closed_ts = OrderStatus.PARTIALLY_FILLED, 0
+        order.status, order.closed_ts = FILLED, e.ts
+    elif order.status not in (CANCELED, EXPIRED):
+        order.status, order.closed_ts = PARTIALLY_FILLED, 0

@@ -15,18 +15,23 @@ import msgspec
 from engine.core import events as ev
 from engine.core.orders import Order
 from engine.core.types import (
+    ACCEPTED,
+    BUY,
+    IOC,
+    ISOLATED,
+    LONG,
+    MARKET,
     ONE,
     QUANTUM,
+    SHORT,
+    SPOT,
     ZERO,
     Instrument,
     InstrumentKind,
     InvariantError,
     MarginMode,
-    OrderStatus,
-    OrderType,
     PositionSide,
     Side,
-    TimeInForce,
 )
 
 
@@ -92,10 +97,10 @@ class Position(msgspec.Struct):
     mark_price: Decimal = ZERO
     updated_ts: int = 0
     closed_ts: int = 0
-    kind: InstrumentKind = InstrumentKind.SPOT
+    kind: InstrumentKind = SPOT
     contract_size: Decimal = ONE
     leverage: Decimal = ONE
-    margin_mode: MarginMode = MarginMode.ISOLATED
+    margin_mode: MarginMode = ISOLATED
     margin: Decimal = ZERO
     maintenance_margin: Decimal = ZERO
     liquidation_price: Decimal | None = None
@@ -155,23 +160,23 @@ class Position(msgspec.Struct):
     @property
     def exited_cost(self) -> Decimal:
         """What the quantity that has left had cost: the base of a realised P&L in percent."""
-        gain = self.realized_pnl if self.side is PositionSide.LONG else -self.realized_pnl
+        gain = self.realized_pnl if self.side is LONG else -self.realized_pnl
         return self.exit_notional - gain
 
     def grows(self, side: Side) -> bool:
         """Whether a fill of `side` adds to it."""
-        return (side is Side.BUY) is (self.side is PositionSide.LONG)
+        return (side is BUY) is (self.side is LONG)
 
     def notional(self, price: Decimal) -> Decimal:
         return self.quantity * price if self.contract_size == ONE else self.quantity * self.contract_size * price
 
     def unrealized_pnl(self, mark: Decimal) -> Decimal:
         gain = self.notional(mark) - self.cost
-        return gain if self.side is PositionSide.LONG else -gain
+        return gain if self.side is LONG else -gain
 
     def value(self, mark: Decimal) -> Decimal:
         """What it adds to equity: spot its notional, linear its P&L (its money is in the account's cash still)."""
-        return self.quantity * mark if self.kind is InstrumentKind.SPOT else self.unrealized_pnl(mark)
+        return self.quantity * mark if self.kind is SPOT else self.unrealized_pnl(mark)
 
     def liquidates(self, low: Decimal, high: Decimal) -> bool:
         """Whether marks from `low` to `high` reach the liquidation price; both legs of a hedge have one, on one side."""
@@ -181,9 +186,9 @@ class Position(msgspec.Struct):
 
 def side_of(order: Order) -> PositionSide:
     """The side of a position that a fill of `order` opens: in hedge mode and on spot its own, else the fill's direction."""
-    if order.hedge or order.kind is InstrumentKind.SPOT:
+    if order.hedge or order.kind is SPOT:
         return order.position_side
-    return PositionSide.LONG if order.side is Side.BUY else PositionSide.SHORT
+    return LONG if order.side is BUY else SHORT
 
 
 def adopted(position: Position, e: ev.OrderAdopted) -> Order:
@@ -200,8 +205,8 @@ def adopted(position: Position, e: ev.OrderAdopted) -> Order:
         symbol=position.symbol,
         side=e.side,
         position_side=position.side,
-        order_type=OrderType.MARKET,
-        time_in_force=TimeInForce.IOC,
+        order_type=MARKET,
+        time_in_force=IOC,
         origin=e.origin,
         role=e.role,
         quantity=e.quantity,
@@ -218,7 +223,7 @@ def adopted(position: Position, e: ev.OrderAdopted) -> Order:
         leverage=position.leverage,
         margin_mode=position.margin_mode,
         hedge=position.hedge,
-        status=OrderStatus.ACCEPTED,
+        status=ACCEPTED,
         reason=e.reason,
     )
 
@@ -234,7 +239,7 @@ def is_dust(position: Position, instrument: Instrument, price: Decimal) -> bool:
 
     A linear position is never dust: it consists of whole lots, and venues close it below their least notional.
     """
-    if position.kind is not InstrumentKind.SPOT or position.quantity <= ZERO:
+    if position.kind is not SPOT or position.quantity <= ZERO:
         return False
     quantity = sellable(position, instrument)
     return quantity == ZERO or quantity * price < instrument.min_notional
@@ -259,7 +264,7 @@ def booked(position: Position, side: Side, quantity: Decimal, unit: Decimal) -> 
         left, gain = cost - leaving, -delta * unit - leaving
     else:
         left, gain = after * unit, held * unit - cost
-    return after, left, gain if position.side is PositionSide.LONG else -gain
+    return after, left, gain if position.side is LONG else -gain
 
 
 def apply_fill(account: Account, position: Position, e: ev.OrderFilled) -> None:
@@ -268,8 +273,8 @@ def apply_fill(account: Account, position: Position, e: ev.OrderFilled) -> None:
     A fee is paid in the account's currency; or, on spot, kept by the venue out of the base asset (then it has a `fee_value`);
     or in a third asset, which the account owes from then on.
     """
-    spot = position.kind is InstrumentKind.SPOT
-    buys = e.side is Side.BUY
+    spot = position.kind is SPOT
+    buys = e.side is BUY
     quantity = e.quantity
     fee = paid = ZERO
     if e.fee_currency == account.currency:
@@ -319,7 +324,7 @@ def apply_funding(account: Account, position: Position, e: ev.FundingPaid) -> No
     account.funding += e.amount
     position.funding += e.amount
     position.funded_ts = position.updated_ts = e.ts
-    if position.margin_mode is MarginMode.ISOLATED:
+    if position.margin_mode is ISOLATED:
         position.margin += e.amount
 
 
@@ -338,7 +343,7 @@ def conserve(account: Account, positions: Iterable[Position]) -> None:
     """Raise InvariantError unless `account` conserves (I5); `positions` are the open ones, of any account."""
     have = account.cash
     for position in positions:
-        if position.portfolio_id == account.portfolio_id and position.kind is InstrumentKind.SPOT:
+        if position.portfolio_id == account.portfolio_id and position.kind is SPOT:
             have += position.cost
     for dust in account.dust.values():
         have += dust.cost

@@ -11,7 +11,19 @@ from engine.core.config import Sizing
 from engine.core.limits import Bounds
 from engine.core.risk import DenyCode, View, fee_rate, notional
 from engine.core.setup import BotSetup
-from engine.core.types import ONE, QUANTUM, ZERO, Instrument, InstrumentKind, PositionSide, Side, money
+from engine.core.types import (
+    BUY,
+    LINEAR,
+    LONG,
+    ONE,
+    QUANTUM,
+    SELL,
+    ZERO,
+    Instrument,
+    PositionSide,
+    Side,
+    money,
+)
 
 
 class Size(NamedTuple):
@@ -23,7 +35,7 @@ class Size(NamedTuple):
 
 
 def entry_quantity(
-    view: View, bot: BotSetup, instrument: Instrument, price: Decimal, side: PositionSide = PositionSide.LONG
+    view: View, bot: BotSetup, instrument: Instrument, price: Decimal, side: PositionSide = LONG
 ) -> Size:
     """How much to enter at about `price`.
 
@@ -69,7 +81,7 @@ def _wanted(view: View, bot: BotSetup, instrument: Instrument, unit: Decimal) ->
             return None
         return view.equity() * sizing.value / 100 / (money(atr) * instrument.contract_size)
     share_pct = kelly_pct(sizing, view.ledger.bots[bot.id]) if sizing.kind == "kelly" else sizing.value
-    leverage = bot.margin.leverage if instrument.kind is InstrumentKind.LINEAR else ONE
+    leverage = bot.margin.leverage if instrument.kind is LINEAR else ONE
     return view.equity() * share_pct / 100 * leverage / unit
 
 
@@ -90,7 +102,7 @@ def kelly_pct(sizing: Sizing, book: BotBook) -> Decimal:
 def _headroom(view: View, bot: BotSetup, instrument: Instrument, side: PositionSide) -> Iterator[tuple[Decimal, str]]:
     """(notional still allowed, gate) of each hard limit."""
     rate = fee_rate(view.setup)
-    margin = ONE / bot.margin.leverage if instrument.kind is InstrumentKind.LINEAR else ONE
+    margin = ONE / bot.margin.leverage if instrument.kind is LINEAR else ONE
     yield view.free() / (margin + rate), "BUYING_POWER"
     plan = view.plan(bot.id)
     if plan.tight.max_order_value.hard is not None:
@@ -119,4 +131,4 @@ def _open_room(
 
 
 def _buys(side: PositionSide) -> Side:
-    return Side.BUY if side is PositionSide.LONG else Side.SELL
+    return BUY if side is LONG else SELL

@@ -211,6 +211,35 @@ class Verdict(StrEnum):
     BLOCKED = "BLOCKED"
 
 
+# Members by themselves: in Python 3.11 a look at a member through its class costs as much as a dozen statements, and every
+# order takes hundreds of them.
+BUY, SELL = Side.BUY, Side.SELL
+LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
+SPOT, LINEAR = InstrumentKind.SPOT, InstrumentKind.LINEAR
+ALLOWED, WARNED, BLOCKED = Verdict.ALLOWED, Verdict.WARNED, Verdict.BLOCKED
+MARKET, LIMIT, STOP_MARKET, STOP_LIMIT, TRAILING_STOP = (
+    OrderType.MARKET,
+    OrderType.LIMIT,
+    OrderType.STOP_MARKET,
+    OrderType.STOP_LIMIT,
+    OrderType.TRAILING_STOP,
+)
+ACTIVE, PAUSED, REDUCING, HALTED = TradingState.ACTIVE, TradingState.PAUSED, TradingState.REDUCING, TradingState.HALTED
+SUBMITTED, ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED, REJECTED, EXPIRED = (
+    OrderStatus.SUBMITTED,
+    OrderStatus.ACCEPTED,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.FILLED,
+    OrderStatus.CANCELED,
+    OrderStatus.REJECTED,
+    OrderStatus.EXPIRED,
+)
+WARMING_UP, RUNNING = BotStatus.WARMING_UP, BotStatus.RUNNING
+GTC, IOC, FOK, GTX = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTX
+ISOLATED, CROSS = MarginMode.ISOLATED, MarginMode.CROSS
+NETTING, HEDGE = PositionMode.NETTING, PositionMode.HEDGE
+
+
 class InvariantError(Exception):
     """The world is not as believed: stop rather than trade on. Never caught inside the core."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from engine.core.types import ONE, ZERO, Side, money
+from engine.core.types import BUY, ONE, SELL, ZERO, Side, money
 
 #: (price, what is left there); None: the venue does not say how much.
 Level = tuple[Decimal, Decimal | None]
@@ -23,18 +23,18 @@ class Depth:
 
     def __init__(self, contract_size: Decimal = ONE) -> None:
         self._contract_size = contract_size
-        self._raw: dict[Side, Raw] = {Side.BUY: (), Side.SELL: ()}
+        self._raw: dict[Side, Raw] = {BUY: (), SELL: ()}
         self._levels: dict[Side, list[tuple[Decimal, Decimal]]] = {}
         self._consumed: dict[tuple[Side, Decimal], tuple[Decimal, Decimal]] = {}  # (size displayed then, eaten of it)
         self.known = False
 
     def update(self, bids: Raw, asks: Raw) -> None:
         """The newest display. A level that shows another size, or was gone in between, starts afresh."""
-        self._raw = {Side.BUY: bids, Side.SELL: asks}
+        self._raw = {BUY: bids, SELL: asks}
         self._levels = {}
         self.known = True
         if self._consumed:
-            shown = {(side, price): size for side in (Side.BUY, Side.SELL) for price, size in self._of(side)}
+            shown = {(side, price): size for side in (BUY, SELL) for price, size in self._of(side)}
             self._consumed = {k: v for k, v in self._consumed.items() if shown.get(k) == v[0]}
 
     def _of(self, side: Side) -> list[tuple[Decimal, Decimal]]:
@@ -48,7 +48,7 @@ class Depth:
 
     def facing(self, side: Side) -> Iterable[Level]:
         """What a taker of `side` meets, best first."""
-        other = Side.SELL if side is Side.BUY else Side.BUY
+        other = SELL if side is BUY else BUY
         for price, size in self._of(other):
             eaten = self._consumed.get((other, price))
             yield price, None if size == ZERO else size - eaten[1] if eaten else size
@@ -60,7 +60,7 @@ class Depth:
 
     def eat(self, taker: Side, price: Decimal, quantity: Decimal) -> None:
         """Remember what a taker of side `taker` has consumed at a displayed level; elsewhere there is nothing to remember."""
-        other = Side.SELL if taker is Side.BUY else Side.BUY
+        other = SELL if taker is BUY else BUY
         size = next((size for level, size in self._of(other) if level == price), ZERO)
         if size:
             before = self._consumed.get((other, price), (size, ZERO))[1]
@@ -79,12 +79,12 @@ class Depth:
 
 def better(side: Side, price: Decimal, than: Decimal) -> bool:
     """Is a resting `price` of `side` strictly nearer to the other side than `than`?"""
-    return price > than if side is Side.BUY else price < than
+    return price > than if side is BUY else price < than
 
 
 def within(side: Side, price: Decimal, limit: Decimal | None) -> bool:
     """May a taker of `side` trade at `price` under its limit?"""
-    return limit is None or (price <= limit if side is Side.BUY else price >= limit)
+    return limit is None or (price <= limit if side is BUY else price >= limit)
 
 
 def walk(
@@ -107,7 +107,7 @@ def walk(
         if quantity == ZERO:
             return fills
     if last is not None and beyond is not None:
-        price = last + beyond if side is Side.BUY else last - beyond
+        price = last + beyond if side is BUY else last - beyond
         if price <= ZERO:
             price = last
         if within(side, price, limit):

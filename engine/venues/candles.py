@@ -14,7 +14,7 @@ from decimal import Decimal
 from engine.core.inputs import PHASE_VENUE, Candle
 from engine.core.ledger import Ledger
 from engine.core.positions import Position
-from engine.core.types import ZERO, OrderType, Side, TimeInForce, money
+from engine.core.types import BUY, FOK, GTX, IOC, LIMIT, SELL, ZERO, money
 from engine.venues.book import better, within
 from engine.venues.fill_model import (
     Fill,
@@ -60,7 +60,7 @@ class Matcher:
                 yield self._take(resting, money(self.candle.close), self.candle.ts, "fill")
         for resting in self.market.orders:
             if self._from_before(resting) and not self._looks_at_mark(resting):
-                follow(resting, self.high if resting.order.side is Side.SELL else self.low)
+                follow(resting, self.high if resting.order.side is SELL else self.low)
 
     # -- who takes part ------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Matcher:
             and cause.source == candle.exchange
             and resting.active_ts - resting.order.submitted_ts < candle.timeframe_us
         )
-        return born_here and (resting.order.order_type is not OrderType.LIMIT or cause.kind == "open")
+        return born_here and (resting.order.order_type is not LIMIT or cause.kind == "open")
 
     def _looks_at_mark(self, resting: Resting) -> bool:
         return resting.order.trigger == "mark" and self.market.mark is not None
@@ -137,18 +137,18 @@ class Matcher:
             if resting is None:
                 return
             # One that came up within the bar may lie on the wrong side of the open: it does not trade better than that.
-            worst = min if resting.order.side is Side.SELL else max
+            worst = min if resting.order.side is SELL else max
             yield from self._trigger(resting, worst(stop_level(resting) or ZERO, self.open), self.candle.ts, "fill")
 
     def _is_hit(self, resting: Resting) -> bool:
-        price = self.low if resting.order.side is Side.SELL else self.high
+        price = self.low if resting.order.side is SELL else self.high
         return not self._looks_at_mark(resting) and reached(resting, price) and self._takes_part(resting)
 
     def _touched(self, resting: Resting) -> Iterator[Match]:
         """A bar fills a limit that it touches; with a cap on participation, one that it trades through."""
         order = resting.order
         price = order.price or ZERO
-        best = self.low if order.side is Side.BUY else self.high
+        best = self.low if order.side is BUY else self.high
         if within(order.side, best, price) and (self.budget is None or best != price) and self._takes_part(resting):
             yield from self._make(resting, price, self.candle.ts, "fill")
 
@@ -181,14 +181,14 @@ class Matcher:
         """A limit meets the market: it takes, ends, or rests."""
         order, price = resting.order, resting.order.price or ZERO
         resting.arrived = True
-        if order.time_in_force is TimeInForce.GTX:
+        if order.time_in_force is GTX:
             if self.prices.crosses(order.side, price, reference):
                 yield crossing(resting)
         elif within(order.side, self._price(resting, reference), price):
             yield self._take(resting, reference, executed_ts, kind)
-        elif order.time_in_force is TimeInForce.IOC:
+        elif order.time_in_force is IOC:
             yield expired(resting, RejectCode.IOC_UNFILLED, "nothing at its limit when it arrived")
-        elif order.time_in_force is TimeInForce.FOK:
+        elif order.time_in_force is FOK:
             yield expired(resting, RejectCode.FOK_UNFILLED, "not all of it at its limit when it arrived")
 
     # -- liquidations --------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Matcher:
 
     def _stop_is_nearer(self, position: Position) -> bool:
         level = position.liquidation_price or ZERO
-        side = Side.BUY if position.liquidated_below else Side.SELL
+        side = BUY if position.liquidated_below else SELL
         for resting in self.market.orders:
             if resting.is_stop and resting.order.position_id == position.id and self._is_hit(resting):
                 stop = stop_level(resting)

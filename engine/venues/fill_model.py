@@ -14,28 +14,36 @@ from math import inf, nextafter
 import msgspec
 
 from engine.core.config import Costs
-from engine.core.inputs import Mark
+from engine.core.inputs import Candle, Mark
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.types import (
+    BUY,
+    EXPIRED,
+    FOK,
+    IOC,
+    LINEAR,
+    MARKET,
     ONE,
     QUANTUM,
+    REJECTED,
+    SELL,
+    SPOT,
+    STOP_MARKET,
+    TRAILING_STOP,
     ZERO,
     Instrument,
-    InstrumentKind,
     OrderStatus,
-    OrderType,
     Side,
-    TimeInForce,
     money,
 )
 from engine.venues.book import Depth, better, within
 from engine.venues.filters import STOPS, RejectCode, says
 
 #: Market orders and what became of triggered stops: they take whatever the price.
-_TAKERS = frozenset({OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TRAILING_STOP})
-_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+_TAKERS = frozenset({MARKET, STOP_MARKET, TRAILING_STOP})
+_AT_ONCE = frozenset({IOC, FOK})
 
 
 class Resting(msgspec.Struct):
@@ -80,7 +88,7 @@ class Market:
         self.exchange = exchange
         self.symbol = symbol
         self.instrument = instrument or Instrument(exchange=exchange, symbol=symbol, base="", quote="")
-        self.linear = self.instrument.kind is InstrumentKind.LINEAR
+        self.linear = self.instrument.kind is LINEAR
         self.orders: list[Resting] = []
         self.depth = Depth(self.instrument.contract_size)
         self.traded: float | None = None  # the last trade
@@ -94,7 +102,7 @@ class Market:
         """The last price: that of the last trade; until one is heard, the middle of bid and ask."""
         if self.traded is not None:
             return money(self.traded)
-        bid, ask = self.depth.best(Side.BUY), self.depth.best(Side.SELL)
+        bid, ask = self.depth.best(BUY), self.depth.best(SELL)
         return None if bid is None or ask is None else (bid + ask) / 2
 
     def add(self, resting: Resting) -> None:
@@ -127,6 +135,10 @@ class Market:
                 return True
         return False
 
+    def passes(self, candle: Candle) -> bool:
+        """Nothing here is touched by a bar, as far as is known without looking at the orders again. Never so of futures."""
+        return self.low_watch < candle.low and candle.high < self.high_watch and not self.stale and not self.linear
+
     def watch(self) -> None:
         """Work out the prices that a bar must stay between, as floats, for nothing here to be touched.
 
@@ -141,7 +153,7 @@ class Market:
             if price is None or resting.at_once:  # a taker, a trailing stop: every bar concerns them
                 low, high = inf, -inf
                 break
-            if (order.side is Side.BUY) == resting.is_stop:
+            if (order.side is BUY) == resting.is_stop:
                 high = min(high, nextafter(float(price), -inf))
             else:
                 low = max(low, nextafter(float(price), inf))
@@ -182,11 +194,11 @@ Match = Fill | End | Liquidation
 
 
 def expired(resting: Resting, code: RejectCode, words: str) -> End:
-    return End(resting, OrderStatus.EXPIRED, says(code, words))
+    return End(resting, EXPIRED, says(code, words))
 
 
 def crossing(resting: Resting) -> End:
-    return End(resting, OrderStatus.REJECTED, says(RejectCode.POST_ONLY, "it would have taken"))
+    return End(resting, REJECTED, says(RejectCode.POST_ONLY, "it would have taken"))
 
 
 # -- prices ------------------------------------------------------------------------------------------------------------
@@ -219,19 +231,19 @@ class Prices:
         if instrument.source == "default" or instrument.tick_size == ZERO:
             if share == ZERO:
                 return reference
-            return (reference * (1 + share if side is Side.BUY else 1 - share)).quantize(QUANTUM, ROUND_HALF_EVEN)
-        if side is Side.BUY:
+            return (reference * (1 + share if side is BUY else 1 - share)).quantize(QUANTUM, ROUND_HALF_EVEN)
+        if side is BUY:
             return instrument.price_up(reference * (1 + share))
         return max(instrument.price_down(reference * (1 - share)), instrument.tick_size)
 
     def crosses(self, side: Side, price: Decimal, reference: Decimal) -> bool:
         """Would a limit take, where bid and ask stand half a spread around `reference`?"""
-        return within(side, reference * (1 + self.half_spread if side is Side.BUY else 1 - self.half_spread), price)
+        return within(side, reference * (1 + self.half_spread if side is BUY else 1 - self.half_spread), price)
 
     def fee(self, instrument: Instrument, side: Side, fill: Fill) -> tuple[Decimal, str]:
         """(fee, currency) of an execution; a rebate is below zero."""
         rate = self.maker_rate if fill.maker else self.taker_rate
-        if instrument.fee_in_base and side is Side.BUY and instrument.kind is InstrumentKind.SPOT:
+        if instrument.fee_in_base and side is BUY and instrument.kind is SPOT:
             return (fill.quantity * rate).quantize(QUANTUM, ROUND_HALF_EVEN), instrument.base
         fee = fill.quantity * fill.price * rate
         if instrument.contract_size != ONE:
@@ -254,12 +266,12 @@ def delay_us(costs: Costs, seed: int | None, order_id: str, n: int) -> int:
 def stop_level(resting: Resting) -> Decimal | None:
     """The price that triggers a stop; None: a trailing stop that is not active yet."""
     order = resting.order
-    if order.order_type is not OrderType.TRAILING_STOP:
+    if order.order_type is not TRAILING_STOP:
         return order.stop_price
     if resting.extreme is None or order.callback_rate is None:
         return None
     share = order.callback_rate / 100
-    return resting.extreme * (1 - share if order.side is Side.SELL else 1 + share)
+    return resting.extreme * (1 - share if order.side is SELL else 1 + share)
 
 
 def reached(resting: Resting, price: Decimal) -> bool:
@@ -271,13 +283,13 @@ def reached(resting: Resting, price: Decimal) -> bool:
 def follow(resting: Resting, price: Decimal) -> None:
     """Let a trailing stop see a price: it activates there, or moves its extreme."""
     order = resting.order
-    if order.order_type is not OrderType.TRAILING_STOP or resting.triggered_ts:
+    if order.order_type is not TRAILING_STOP or resting.triggered_ts:
         return
     if resting.extreme is None:
         wanted = order.activation_price
-        if wanted is None or (price >= wanted if order.side is Side.SELL else price <= wanted):
+        if wanted is None or (price >= wanted if order.side is SELL else price <= wanted):
             resting.extreme = price
-    elif better(Side.BUY if order.side is Side.SELL else Side.SELL, price, resting.extreme):
+    elif better(BUY if order.side is SELL else SELL, price, resting.extreme):
         resting.extreme = price
 
 

@@ -9,10 +9,19 @@ from decimal import Decimal
 from enum import StrEnum
 
 from engine.core.orders import Order
-from engine.core.types import ZERO, Instrument, InstrumentKind, OrderType, TimeInForce
+from engine.core.types import (
+    GTX,
+    LIMIT,
+    LINEAR,
+    STOP_LIMIT,
+    STOP_MARKET,
+    TRAILING_STOP,
+    ZERO,
+    Instrument,
+)
 
-STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
-_LIMITS = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+STOPS = frozenset({STOP_MARKET, STOP_LIMIT, TRAILING_STOP})
+_LIMITS = frozenset({LIMIT, STOP_LIMIT})
 
 
 class RejectCode(StrEnum):
@@ -60,15 +69,15 @@ def refusal(order: Order, instrument: Instrument, held: Decimal | None, referenc
 def _shape(order: Order) -> str:
     """Does the order have the prices of its type, and a time in force that it can have?"""
     kind, tif = order.order_type, order.time_in_force
-    if tif is TimeInForce.GTX and kind is not OrderType.LIMIT:
+    if tif is GTX and kind is not LIMIT:
         return says(RejectCode.TYPE_UNSUPPORTED, f"GTX is for LIMIT orders, not for {kind}")
     if (order.price is None) == (kind in _LIMITS):
         return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if kind in _LIMITS else 'takes no'} price")
-    if (order.stop_price is None) == (kind in STOPS and kind is not OrderType.TRAILING_STOP):
+    if (order.stop_price is None) == (kind in STOPS and kind is not TRAILING_STOP):
         return says(
             RejectCode.PRICE_INVALID, f"{kind} {'needs' if order.stop_price is None else 'takes no'} stop price"
         )
-    if kind is OrderType.TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
+    if kind is TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
         return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
     for price in (order.price, order.stop_price, order.activation_price):
         if price is not None and price <= ZERO:
@@ -96,7 +105,7 @@ def _sizes(order: Order, instrument: Instrument, reference: Decimal | None) -> s
     if instrument.max_quantity is not None and quantity > instrument.max_quantity:
         return says(RejectCode.QUANTITY_MAX, f"{quantity} is above {instrument.max_quantity}")
     price = order.price or order.stop_price or reference
-    if price is None or (order.reduce_only and instrument.kind is InstrumentKind.LINEAR):
+    if price is None or (order.reduce_only and instrument.kind is LINEAR):
         return ""  # futures let a position be closed whatever its size
     notional = quantity * price * instrument.contract_size
     if notional < instrument.min_notional:

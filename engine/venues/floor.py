@@ -12,7 +12,7 @@ from engine.core.config import Costs
 from engine.core.inputs import Book, Candle, Mark, MarketInput, Quote, Trade
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.types import ZERO, Instrument, InstrumentKind, OrderStatus, money
+from engine.core.types import FILLED, LINEAR, ZERO, Instrument, money
 from engine.venues import ticks
 from engine.venues.candles import Matcher
 from engine.venues.fill_model import Fill, Liquidation, Market, Match, Prices, Resting, delay_us, on_mark
@@ -30,9 +30,7 @@ class Floor:
         self.ledger = ledger
         self.seed = seed
         self.orders: dict[str, Resting] = {}
-        self.markets: dict[Key, Market] = {
-            key: Market(*key, i) for key, i in instruments.items() if i.kind is InstrumentKind.LINEAR
-        }
+        self.markets: dict[Key, Market] = {key: Market(*key, i) for key, i in instruments.items() if i.kind is LINEAR}
         self.configure(costs)
 
     def configure(self, costs: Costs) -> None:
@@ -104,7 +102,7 @@ class Past:
     def __init__(self, floor: Floor, ledger: Ledger) -> None:
         self.floor = floor
         known = [*ledger.orders.values(), *ledger.closed_orders.values()]
-        ended = [o for o in known if o.closed_ts and o.status is not OrderStatus.FILLED]
+        ended = [o for o in known if o.closed_ts and o.status is not FILLED]
         self._coming = deque(sorted(known, key=lambda o: (o.submitted_ts, o.number)))
         self._ending = deque(sorted(ended, key=lambda o: (o.closed_ts, o.number)))
 

@@ -27,7 +27,19 @@ from engine.core.inputs import (
 )
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.types import QUANTUM, ZERO, Instrument, OrderStatus, Origin, PositionSide, Side
+from engine.core.types import (
+    ACCEPTED,
+    CANCELED,
+    LONG,
+    QUANTUM,
+    REJECTED,
+    SELL,
+    SUBMITTED,
+    ZERO,
+    Instrument,
+    OrderStatus,
+    Origin,
+)
 from engine.venues.bars import CurrentBars
 from engine.venues.fill_model import End, Fill, Liquidation, Market, Match, Resting, expired
 from engine.venues.filters import RejectCode, refusal, says
@@ -73,7 +85,7 @@ class PaperVenue:
     def submit(self, order: Order) -> None:
         """Take an order; the answer comes through `reports`. The same order twice is one order."""
         if order.id in self._floor.orders or order.exchange_order_id:
-            self._answers.append(_answer(order, OrderStatus.ACCEPTED, "accepted"))
+            self._answers.append(_answer(order, ACCEPTED, "accepted"))
         else:
             self._take(order)
 
@@ -84,10 +96,10 @@ class PaperVenue:
         resting = self._floor.orders.get(order.id)
         if resting is not None:
             if self._floor.cancel(resting):
-                self._answers.append(_answer(order, OrderStatus.CANCELED, "canceled", order.reason))
+                self._answers.append(_answer(order, CANCELED, "canceled", order.reason))
         elif not order.exchange_order_id:
             reason = says(RejectCode.ORDER_UNKNOWN, "no such order to cancel")
-            self._answers.append(_answer(order, OrderStatus.REJECTED, "unknown", reason))
+            self._answers.append(_answer(order, REJECTED, "unknown", reason))
 
     def answer(self) -> VenueReport | None:
         """The next answer; with convention `bar`, what becomes of the orders that are due in the current bar, too."""
@@ -120,10 +132,10 @@ class PaperVenue:
         """Refuse an order, or let it rest and say so."""
         reason = self._refusal(order)
         if reason:
-            self._answers.append(_answer(order, OrderStatus.REJECTED, "rejected", reason))
+            self._answers.append(_answer(order, REJECTED, "rejected", reason))
             return
         self._floor.rest(order, order.remaining, len(order.trade_ids))
-        self._answers.append(_answer(order, OrderStatus.ACCEPTED, "accepted"))
+        self._answers.append(_answer(order, ACCEPTED, "accepted"))
         if self._current is not None:
             self._current.due.appendleft(order.id)
 
@@ -151,7 +163,7 @@ class PaperVenue:
             groups.setdefault(group, []).append(order)
         unanswered: list[tuple[int, Order, bool]] = []
         for order in ledger.open_orders():
-            if order.status is OrderStatus.SUBMITTED:
+            if order.status is SUBMITTED:
                 unanswered.append((order.number, order, False))
             elif order.origin is not Origin.LIQUIDATION:
                 self._resume(order, groups.get(order.oco_group, ()))
@@ -204,7 +216,7 @@ class PaperVenue:
         position = ledger.positions.get(order.position_id) or ledger.open_position(
             order.bot_id, order.exchange, order.symbol, order.position_side
         )
-        if position is None or (position.side is PositionSide.LONG) != (order.side is Side.SELL):
+        if position is None or (position.side is LONG) != (order.side is SELL):
             return ZERO
         return max(position.quantity, ZERO)
 
@@ -213,14 +225,8 @@ class PaperVenue:
     def on_candle(self, candle: Candle) -> Iterable[VenueReport]:
         """Reports of one bar, one at a time: the caller acts on each before the next is worked out."""
         market = self._floor.markets.get((candle.exchange, candle.symbol))
-        if (
-            market is not None
-            and market.low_watch < candle.low
-            and candle.high < market.high_watch
-            and not market.stale
-        ):
-            if not market.linear:
-                return ()
+        if market is not None and market.passes(candle):
+            return ()
         if self._past is not None:
             self._end_of_past(self._past)
         if self._current is not None:
@@ -325,12 +331,12 @@ class PaperVenue:
         words = says(RejectCode.LIQUIDATION, "the position was liquidated")
         for resting in list(market.orders):
             if resting.order.reduce_only and resting.order.position_id == position.id and not resting.gone:
-                yield self._ended(End(resting, OrderStatus.CANCELED, words, "canceled"), at)
+                yield self._ended(End(resting, CANCELED, words, "canceled"), at)
 
 
 def _out_of_group(resting: Resting) -> End:
     words = says(RejectCode.OCO, "another order of its group has filled")
-    return End(resting, OrderStatus.CANCELED, words, "canceled")
+    return End(resting, CANCELED, words, "canceled")
 
 
 def _answer(order: Order, status: OrderStatus, kind: str, reason: str = "") -> OrderReport:

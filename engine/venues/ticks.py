@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from engine.core.inputs import Book, Mark, Quote, Trade
 from engine.core.ledger import Ledger
-from engine.core.types import ZERO, OrderStatus, Side, TimeInForce, money
+from engine.core.types import BUY, CANCELED, FOK, GTX, IOC, SELL, ZERO, Side, money
 from engine.venues.book import better, walk, within
 from engine.venues.fill_model import (
     End,
@@ -70,7 +70,7 @@ def matches(market: Market, value: Evidence | Mark, prices: Prices, ledger: Ledg
 def _cancels(market: Market, ts: int) -> Iterator[Match]:
     """Cancels that were on their way and act now, before what this input brings."""
     for resting in [r for r in market.orders if 0 < r.cancel_ts <= ts]:
-        yield End(resting, OrderStatus.CANCELED, resting.order.reason, "canceled")
+        yield End(resting, CANCELED, resting.order.reason, "canceled")
 
 
 # -- makers --------------------------------------------------------------------------------------------------------------
@@ -79,13 +79,13 @@ def _cancels(market: Market, ts: int) -> Iterator[Match]:
 def _makers(market: Market, side: Side) -> list[Resting]:
     """Resting limits of a side, the nearest to the other side first, then the earliest."""
     found = [r for r in market.orders if r.arrived and r.is_limit and r.order.side is side]
-    sign = -1 if side is Side.BUY else 1
+    sign = -1 if side is BUY else 1
     return sorted(found, key=lambda r: (sign * (r.order.price or ZERO), r.order.number))
 
 
 def _traded(market: Market, trade: Trade) -> Iterator[Match]:
     """A trade eats the queue at its price first; what it had left, or all of it where it went through, fills us."""
-    side = Side.BUY if trade.aggressor is Side.SELL else Side.SELL
+    side = BUY if trade.aggressor is SELL else SELL
     price, size = money(trade.price), money(trade.size) / market.instrument.contract_size
     used = ZERO  # of this trade, by our own orders before
     for resting in _makers(market, side):
@@ -106,7 +106,7 @@ def _traded(market: Market, trade: Trade) -> Iterator[Match]:
 
 def _displayed(market: Market, ts: int) -> Iterator[Match]:
     """The other side's best at or through our price fills what it shows there; what is shown ahead of us can only shrink."""
-    for side in (Side.BUY, Side.SELL):
+    for side in (BUY, SELL):
         for resting in _makers(market, side):
             limit = resting.order.price or ZERO
             plan = walk(market.depth.facing(side), side, resting.leaves, limit, None)
@@ -138,10 +138,10 @@ def _meet(market: Market, resting: Resting, ts: int, prices: Prices) -> Iterator
     order = resting.order
     limit = None if resting.is_taker else order.price
     plan = _plan(market, resting, limit, prices)
-    if order.time_in_force is TimeInForce.GTX and limit is not None and _would_take(market, order.side, limit, prices):
+    if order.time_in_force is GTX and limit is not None and _would_take(market, order.side, limit, prices):
         yield crossing(resting)
         return
-    if order.time_in_force is TimeInForce.FOK and sum((q for _, q in plan), ZERO) < resting.leaves:
+    if order.time_in_force is FOK and sum((q for _, q in plan), ZERO) < resting.leaves:
         yield expired(resting, RejectCode.FOK_UNFILLED, "not all of it at its limit when it arrived")
         return
     for price, quantity in plan:
@@ -153,14 +153,14 @@ def _meet(market: Market, resting: Resting, ts: int, prices: Prices) -> Iterator
         return
     if limit is None:
         yield expired(resting, RejectCode.NO_LIQUIDITY, "the other side of the book is empty")
-    elif order.time_in_force is TimeInForce.IOC:
+    elif order.time_in_force is IOC:
         yield expired(resting, RejectCode.IOC_UNFILLED, "no more at its limit when it arrived")
     else:
         resting.queue = market.depth.ahead(order.side, limit)
 
 
 def _would_take(market: Market, side: Side, limit: Decimal, prices: Prices) -> bool:
-    best = market.depth.best(Side.SELL if side is Side.BUY else Side.BUY)
+    best = market.depth.best(SELL if side is BUY else BUY)
     if best is not None:
         return within(side, best, limit)
     last = market.last

@@ -109,6 +109,7 @@ class Served:
 
     pacer = None
     ledger_name = "small"
+    dsn = ""
 
     def __init__(self, world: World) -> None:
         self.engine = world.engine

@@ -19,7 +19,7 @@ from engine.core.risk import money_gates as money
 from engine.core.risk import order_gates as order
 from engine.core.risk.view import GateFunction, Intent, Plan, Sheet, View
 from engine.core.risk.words import passes
-from engine.core.types import Verdict
+from engine.core.types import ALLOWED, BLOCKED, Verdict
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
     words, verdict = sheet.words.copy(), sheet.verdict
     for index, ask in sheet.live:
         words[index] = word = ask(view, intent)
-        if word.verdict is not Verdict.ALLOWED and verdict is not Verdict.BLOCKED:
+        if word.verdict is not ALLOWED and verdict is not BLOCKED:
             verdict = word.verdict
     return tuple(words), verdict  # type: ignore[arg-type]  # each None has been replaced
 
@@ -133,9 +133,9 @@ def _sheet(plan: Plan, *, closing: bool) -> Sheet:
 
 def verdict_of(results: Iterable[GateResult | None]) -> Verdict:
     """The worst of them."""
-    verdict = Verdict.ALLOWED
+    verdict = ALLOWED
     for word in results:
-        if word is not None and word.verdict is not Verdict.ALLOWED and verdict is not Verdict.BLOCKED:
+        if word is not None and word.verdict is not ALLOWED and verdict is not BLOCKED:
             verdict = word.verdict
     return verdict
 

@@ -13,7 +13,17 @@ from engine.core.events import GateResult
 from engine.core.limits import Bound
 from engine.core.risk.view import Facts, Intent, View
 from engine.core.risk.words import DenyCode, against, blocks, counted, passes, scoped, share, show, worse
-from engine.core.types import HUNDRED, ONE, ZERO, InstrumentKind, MarginMode, Side, Verdict
+from engine.core.types import (
+    ALLOWED,
+    BLOCKED,
+    BUY,
+    CROSS,
+    HUNDRED,
+    ONE,
+    SPOT,
+    WARNED,
+    ZERO,
+)
 
 _POSITION = "MAX_POSITION"
 _GROSS = "MAX_GROSS_EXPOSURE"
@@ -38,7 +48,7 @@ def _added(view: View, intent: Intent, facts: Facts) -> Decimal | None:
     leg = exposure.legs.get(view.leg_key(intent.bot_id, intent.exchange, intent.symbol, intent.position_side))
     if leg is None:
         return value
-    after = leg.worst(buys=value) if intent.side is Side.BUY else leg.worst(sells=value)
+    after = leg.worst(buys=value) if intent.side is BUY else leg.worst(sells=value)
     return after - leg.worst()
 
 
@@ -103,10 +113,10 @@ def buying_power(view: View, intent: Intent) -> GateResult:
         return blocks(_POWER, DenyCode.EXPOSURE_UNKNOWN, "a price")
     free = view.free()
     rate = facts.plan.fee_rate
-    need = value + value * rate if intent.kind is InstrumentKind.SPOT else value / intent.leverage + value * rate
+    need = value + value * rate if intent.kind is SPOT else value / intent.leverage + value * rate
     if need > free:
-        return GateResult(_POWER, DenyCode.BUYING_POWER, Verdict.BLOCKED, show(free), show(need), show(free - need))
-    return GateResult(_POWER, "", Verdict.ALLOWED, show(free), show(need), show(free - need))
+        return GateResult(_POWER, DenyCode.BUYING_POWER, BLOCKED, show(free), show(need), show(free - need))
+    return GateResult(_POWER, "", ALLOWED, show(free), show(need), show(free - need))
 
 
 def max_leverage(view: View, intent: Intent) -> GateResult:
@@ -131,7 +141,7 @@ def liquidation_distance(view: View, intent: Intent) -> GateResult:
     """How far the liquidation price of the position that the order makes, and of every open one, is from the market."""
     facts = view.facts
     standing = standing_distance(view, "", facts.plan.account.min_liquidation_distance_pct)
-    if intent.kind is InstrumentKind.SPOT:
+    if intent.kind is SPOT:
         return standing
     if facts.value is None or facts.mark is None:
         return blocks(_DISTANCE, DenyCode.MARGIN_LIQUIDATION_UNKNOWN, "a price")
@@ -146,7 +156,7 @@ def _liquidation_after(view: View, intent: Intent, value: Decimal, mark: Decimal
     wallet = margin.initial_margin(value, intent.leverage)
     if own is not None:
         quantity, cost, wallet = quantity + own.notional(ONE), cost + own.cost, wallet + own.margin
-    if intent.margin_mode is MarginMode.CROSS:
+    if intent.margin_mode is CROSS:
         wallet = view.free() + (ZERO if own is None else own.margin)
     tiers = margin.tiers_of(view.market.instrument(intent.exchange, intent.symbol))
     return margin.liquidation([margin.Leg(intent.position_side, quantity, cost, tiers)], wallet, mark).price
@@ -168,12 +178,12 @@ def _near(mark: Decimal, price: Decimal | None, bound: Bound) -> GateResult:
         return passes(_DISTANCE, bound.text, "none")
     apart = abs(mark - price) * 100
     actual = apart / mark
-    verdict = Verdict.ALLOWED
+    verdict = ALLOWED
     if bound.hard is not None and apart < bound.hard * mark:
-        verdict = Verdict.BLOCKED
+        verdict = BLOCKED
     elif bound.soft is not None and apart < bound.soft * mark:
-        verdict = Verdict.WARNED
-    code = "" if verdict is Verdict.ALLOWED else DenyCode.MARGIN_LIQUIDATION_NEAR
+        verdict = WARNED
+    code = "" if verdict is ALLOWED else DenyCode.MARGIN_LIQUIDATION_NEAR
     return GateResult(_DISTANCE, code, verdict, bound.text, f"{actual:.4f}", f"{actual - bound.edge:.4f}")
 
 

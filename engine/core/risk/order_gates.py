@@ -10,17 +10,24 @@ from engine.core.orders import Order
 from engine.core.risk.view import Facts, Intent, View
 from engine.core.risk.words import DenyCode, against, blocks, passes, share, show, warned
 from engine.core.types import (
+    ACTIVE,
+    BUY,
+    HALTED,
     HUNDRED,
+    LIMIT,
+    MARKET,
     ONE,
+    PAUSED,
+    REDUCING,
     SECOND_US,
+    SELL,
+    SHORT,
+    SPOT,
+    STOP_LIMIT,
     ZERO,
     BotStatus,
     Instrument,
-    InstrumentKind,
-    OrderType,
     Origin,
-    PositionSide,
-    Side,
     TradingState,
     money,
 )
@@ -35,7 +42,7 @@ _SELF = "SELF_TRADE_PREVENTION"
 
 _ACTIVE = passes(_STATE, "ACTIVE", "ACTIVE")
 _LEAVES = {state: passes(_STATE, "reduce-only", state) for state in TradingState}
-_STOPPED = (TradingState.PAUSED, TradingState.REDUCING, TradingState.HALTED)
+_STOPPED = (PAUSED, REDUCING, HALTED)
 _ACCOUNT_IS = {s: blocks(_STATE, DenyCode(f"TRADING_STATE_{s}"), "ACTIVE", s) for s in _STOPPED}
 _BOT_IS = {s: blocks(_STATE, DenyCode(f"BOT_{s}"), "ACTIVE", f"bot {s}") for s in _STOPPED}
 _BOT_ENDED = {
@@ -57,7 +64,7 @@ def trading_state(view: View, intent: Intent) -> GateResult:
     if book is None:
         return _BOT_UNKNOWN
     for state, words in ((ledger.state, _ACCOUNT_IS), (book.state, _BOT_IS)):
-        if state is TradingState.HALTED or (state is not TradingState.ACTIVE and not intent.reduce_only):
+        if state is HALTED or (state is not ACTIVE and not intent.reduce_only):
             return words[state]
     return _ACTIVE if intent.reduce_only else _BOT_ENDED.get(book.status, _ACTIVE)
 
@@ -75,7 +82,7 @@ def standing_state(view: View, bot_id: str) -> GateResult:
     return _BOT_IS.get(book.state) or _BOT_ENDED.get(book.status, _ACTIVE)
 
 
-_LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+_LIMITS = (LIMIT, STOP_LIMIT)
 _FITS = passes(_RULES, "reduce-only", "fits")
 
 
@@ -101,7 +108,7 @@ def instrument_rules(view: View, intent: Intent) -> GateResult:
 def _prices(rules: Instrument, intent: Intent, estimate: Decimal | None) -> GateResult | None:
     """A price below one tick says that these rules are not this symbol's: no stop could be placed for it."""
     tick = rules.tick_size
-    if tick and intent.order_type is not OrderType.MARKET:
+    if tick and intent.order_type is not MARKET:
         for price in (estimate if intent.order_type in _LIMITS else None, intent.stop_price):
             if price is not None and (not price.is_finite() or price % tick):
                 return blocks(_RULES, DenyCode.INSTRUMENT_TICK, show(tick), show(price))
@@ -124,8 +131,8 @@ def _quantity(rules: Instrument, intent: Intent, quantity: Decimal | None) -> Ga
 
 def _contract(view: View, intent: Intent, rules: Instrument, facts: Facts) -> GateResult | None:
     """What only an entry can get wrong: a short on spot, more leverage than its tier has."""
-    if rules.kind is InstrumentKind.SPOT:
-        if intent.side is Side.SELL or intent.position_side is PositionSide.SHORT:
+    if rules.kind is SPOT:
+        if intent.side is SELL or intent.position_side is SHORT:
             return blocks(_RULES, DenyCode.INSTRUMENT_NO_SHORT, "long", "short")
         allowed = ONE
     else:
@@ -152,7 +159,7 @@ def price_collar(view: View, intent: Intent) -> GateResult:
     if price is None or reference is None or facts.series is None:
         return blocks(_COLLAR, DenyCode.PRICE_UNKNOWN, "a price")
     limits = facts.plan.tight
-    buys = intent.side is Side.BUY
+    buys = intent.side is BUY
     if intent.stop_price is not None:
         reference = intent.stop_price
     elif not intent.reduce_only:
@@ -205,7 +212,7 @@ _NO_SIBLING = passes(_SELF, "0", "0")
 def self_trade_prevention(view: View, intent: Intent) -> GateResult:
     """Crosses a resting limit of another bot: by its limit, a stop by its trigger, a market order by what it is expected to
     cost; without a price, at any. What only leaves is warned."""
-    by_price = intent.order_type in _LIMITS or intent.order_type is OrderType.MARKET
+    by_price = intent.order_type in _LIMITS or intent.order_type is MARKET
     mine = view.facts.estimate if by_price else intent.stop_price
     crossed = 0
     for other in view.ledger.orders.values():
@@ -227,4 +234,4 @@ def _crosses(intent: Intent, mine: Decimal | None, other: Order) -> bool:
         return False
     if mine is None:
         return True
-    return mine >= other.price if intent.side is Side.BUY else mine <= other.price
+    return mine >= other.price if intent.side is BUY else mine <= other.price

@@ -21,7 +21,7 @@ from engine.core.risk.house_gates import standing_config, standing_doubt, standi
 from engine.core.risk.money_gates import day_loss, fall_from_peak, standing_daily, standing_drawdown
 from engine.core.risk.view import View, plan_of
 from engine.core.setup import Setup
-from engine.core.types import STRICTNESS, ZERO, TradingState, Verdict
+from engine.core.types import ACTIVE, BLOCKED, HALTED, PAUSED, REDUCING, STRICTNESS, ZERO, TradingState
 
 
 class Trip(NamedTuple):
@@ -34,7 +34,7 @@ class Trip(NamedTuple):
 
 
 #: What a rule of G15 asks for beyond the order.
-_ACTIONS = {"reduce": TradingState.REDUCING, "halt": TradingState.HALTED}
+_ACTIONS = {"reduce": REDUCING, "halt": HALTED}
 
 
 def watches(setup: Setup) -> bool:
@@ -80,7 +80,7 @@ def trips(view: View, results: Iterable[GateResult] = (), bot_id: str = "") -> l
     for each in sorted({p.bot_id for p in view.positions} | {bot_id, *plan.acting_bots} - {""}):
         found += _of_bot(view, each)
     if bot_id:
-        found += _of_words(view, bot_id, {word.gate: word for word in results if word.verdict is Verdict.BLOCKED})
+        found += _of_words(view, bot_id, {word.gate: word for word in results if word.verdict is BLOCKED})
     if not found:
         return found
     strictest = {trip.scope: trip for trip in sorted(found, key=lambda t: STRICTNESS[t.state])}
@@ -90,9 +90,9 @@ def trips(view: View, results: Iterable[GateResult] = (), bot_id: str = "") -> l
 def _is_stricter(view: View, trip: Trip) -> bool:
     book = view.ledger.bots.get(trip.scope)
     state = view.ledger.state if book is None else book.state
-    if trip.state is TradingState.HALTED:
-        return state is not TradingState.HALTED
-    return state is TradingState.ACTIVE
+    if trip.state is HALTED:
+        return state is not HALTED
+    return state is ACTIVE
 
 
 def _trip(scope: str, state: TradingState, word: GateResult, what: str = "beyond") -> Trip:
@@ -105,10 +105,10 @@ def _losses(view: View, bot_id: str, daily: Bound, drawdown: Bound) -> list[Trip
     out = []
     if drawdown.hard is not None and _is_beyond(*fall_from_peak(view, bot_id), drawdown.hard):
         word = standing_drawdown(view, bot_id, drawdown)
-        out.append(_trip(bot_id, TradingState.HALTED, word, "% beyond"))
+        out.append(_trip(bot_id, HALTED, word, "% beyond"))
     if daily.hard is not None and _is_beyond(*day_loss(view, bot_id), daily.hard):
         word = standing_daily(view, bot_id, daily)
-        out.append(_trip(bot_id, TradingState.REDUCING, word, "% beyond"))
+        out.append(_trip(bot_id, REDUCING, word, "% beyond"))
     return out
 
 
@@ -127,9 +127,9 @@ def _house(view: View, doubt: Bound) -> list[Trip]:
     if ledger.config_sha256 != view.setup.sha256:
         words.append(standing_config(view))
     in_doubt = standing_doubt(view, "", doubt)
-    if in_doubt.verdict is Verdict.BLOCKED:
+    if in_doubt.verdict is BLOCKED:
         words.append(in_doubt)
-    return [_trip("", TradingState.REDUCING, word, "against") for word in words]
+    return [_trip("", REDUCING, word, "against") for word in words]
 
 
 def _of_bot(view: View, bot_id: str) -> list[Trip]:
@@ -155,9 +155,9 @@ def _of_words(view: View, bot_id: str, blocked: dict[str, GateResult]) -> list[T
     plan, book = view.plan(bot_id), view.ledger.bots.get(bot_id)
     if "MAX_MESSAGE_RATE" in blocked:
         of_all = rate(view.ledger.messages, plan.account, view.now)
-        scope = "" if of_all.verdict is Verdict.BLOCKED else bot_id
-        out.append(_trip(scope, TradingState.REDUCING, blocked["MAX_MESSAGE_RATE"]))
+        scope = "" if of_all.verdict is BLOCKED else bot_id
+        out.append(_trip(scope, REDUCING, blocked["MAX_MESSAGE_RATE"]))
     if "REPEATED_EXECUTION_THROTTLE" in blocked and book is not None:  # the rest of a symbol ends by itself
         words = throttles(view, book, plan.own, more=1) + throttles(view, book, plan.account, more=1)
-        out += [_trip(bot_id, TradingState.PAUSED, word) for word in words if word.verdict is Verdict.BLOCKED]
+        out += [_trip(bot_id, PAUSED, word) for word in words if word.verdict is BLOCKED]
     return out

@@ -20,14 +20,7 @@ from engine.core.market import Market, Series
 from engine.core.orders import Order
 from engine.core.positions import Account, Position
 from engine.core.setup import BotSetup, Setup
-from engine.core.types import (
-    ONE,
-    ZERO,
-    PositionMode,
-    PositionSide,
-    Side,
-    Verdict,
-)
+from engine.core.types import ALLOWED, BUY, HEDGE, LONG, ONE, ZERO, PositionSide, Side, Verdict
 
 #: An order before it is sent: the event that will be its intent, if no gate blocks it.
 Intent = OrderSubmitted
@@ -42,7 +35,7 @@ class Sheet(msgspec.Struct):
     live: tuple[tuple[int, GateFunction], ...]
     standing: tuple[tuple[int, GateFunction], ...]
     house: tuple[object, ...] = ()  # as it was when the standing gates were asked
-    verdict: Verdict = Verdict.ALLOWED  # theirs
+    verdict: Verdict = ALLOWED  # theirs
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -92,8 +85,8 @@ class Leg:
 
     def room(self, most: Decimal, side: Side) -> Decimal:
         """How much more may be bought or sold until the worst case is `most`; below zero when it is beyond already."""
-        reach = self.held + self.up if side is Side.BUY else self.down - self.held
-        other = self.held - self.down if side is Side.BUY else self.held + self.up
+        reach = self.held + self.up if side is BUY else self.down - self.held
+        other = self.held - self.down if side is BUY else self.held + self.up
         return min(most - reach, ZERO) if abs(other) > most else most - reach
 
 
@@ -217,13 +210,13 @@ class View:
         for p in self.positions:
             leg = out.leg(self.leg_key(p.bot_id, p.exchange, p.symbol, p.side))
             value = p.notional(margin.mark_of(self.market, p))
-            leg.held += value if p.side is PositionSide.LONG else -value
+            leg.held += value if p.side is LONG else -value
         for o in self.entries():
             leg = out.leg(self.leg_key(o.bot_id, o.exchange, o.symbol, o.position_side))
             entry = self.entry_value(o)
             if entry is None:
                 out.is_known = False
-            elif o.side is Side.BUY:
+            elif o.side is BUY:
                 leg.up += entry
             else:
                 leg.down += entry
@@ -292,7 +285,7 @@ def _plan(setup: Setup, bot_id: str) -> Plan:
         own=compile_limits(bot.own_limits) if bot else account,
         account=account,
         tight=compile_limits(bot.limits) if bot else account,
-        hedges=bot is None or bot.margin.position_mode is PositionMode.HEDGE,
+        hedges=bot is None or bot.margin.position_mode is HEDGE,
         fee_rate=fee_rate(setup),
         drawdown_floor=_floor(account.max_drawdown_pct),
         daily_floor=_floor(account.daily_loss_pct),

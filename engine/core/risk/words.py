@@ -13,7 +13,7 @@ from functools import reduce
 
 from engine.core.events import GateResult
 from engine.core.limits import Bound
-from engine.core.types import ZERO, Verdict, quick
+from engine.core.types import ALLOWED, BLOCKED, WARNED, ZERO, Verdict, quick
 
 
 @quick
@@ -153,7 +153,7 @@ DENIALS: dict[DenyCode, str] = {
     _C.CUSTOM_UNKNOWN: "A risk rule of the config reads something that is not known.",
 }
 
-_ALLOWED, _WARNED, _BLOCKED = Verdict.ALLOWED, Verdict.WARNED, Verdict.BLOCKED
+_ALLOWED, _WARNED, _BLOCKED = ALLOWED, WARNED, BLOCKED
 FOUR_DECIMALS = Decimal("0.0001")
 _SEVERITY = {_ALLOWED: 0, _WARNED: 1, _BLOCKED: 2}
 
