@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +17,15 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker
 
-from engine import paths
 from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome, Snapshot
 from engine.core.text import safe_text
 from engine.core.types import Verb
 from tui import crash
 from tui.actions import bindings
-from tui.exporting import ExportError, write_new
+from tui.alerts import Alerts
+from tui.ordering import OrderKeys
 from tui.replaying import ReplayKeys
+from tui.saving import export
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
@@ -47,28 +48,14 @@ RETURN_STOPPED = 0
 RETURN_TERMINAL_LOST = 129
 
 
-def _events() -> Screen[Any]:
-    from tui.screens.events import EventsScreen
+def _late(name: str) -> Callable[[], Screen[Any]]:
+    """A screen that is imported when it is first looked at."""
 
-    return EventsScreen()
+    def make() -> Screen[Any]:
+        screen: Screen[Any] = getattr(import_module(f"tui.screens.{name}"), f"{name.title()}Screen")()
+        return screen
 
-
-def _charts() -> Screen[Any]:
-    from tui.screens.charts import ChartsScreen
-
-    return ChartsScreen()
-
-
-def _gates() -> Screen[Any]:
-    from tui.screens.gates import GatesScreen
-
-    return GatesScreen()
-
-
-def _configs() -> Screen[Any]:
-    from tui.screens.configs import ConfigsScreen
-
-    return ConfigsScreen()
+    return make
 
 
 class CockpitApp(crash.CockpitApp[int]):
@@ -83,10 +70,7 @@ class CockpitApp(crash.CockpitApp[int]):
     CSS_PATH = str(Path(__file__).with_name("cockpit.tcss"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "dashboard": DashboardScreen,
-        "events": _events,
-        "charts": _charts,
-        "gates": _gates,
-        "configs": _configs,
+        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs")},
     }
     DEFAULT_MODE = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
@@ -114,7 +98,9 @@ class CockpitApp(crash.CockpitApp[int]):
         self.actor = actor
         self.clock = clock
         self.animation_level = "none"
+        self.alerts = Alerts(self)
         self.replay = ReplayKeys(self)
+        self.ordering = OrderKeys(self)
         self.log_book = LogBook()
         self.curve: Sequence[EquityPoint] = ()
         self.problem = ""
@@ -133,13 +119,16 @@ class CockpitApp(crash.CockpitApp[int]):
     # -- looking at the engine ---------------------------------------------------------------------------------------
 
     def _look(self) -> Frame:
+        snapshot = self.client.snapshot()
         return Frame(
-            snapshot=self.client.snapshot(),
+            snapshot=snapshot,
             mono=self.clock(),
             progress=self.client.progress(),
             problem=self.problem,
             frozen_since=self._frozen_since,
             read_only=self.read_only,
+            alerts=self.alerts.open(snapshot.now) if snapshot is not None else (),
+            seen=self.alerts.seen,
         )
 
     def tick(self) -> None:
@@ -171,7 +160,7 @@ class CockpitApp(crash.CockpitApp[int]):
         if seq != self.log_book.seq and mono - self._log_mono >= LOG_S:
             self._log_mono = mono
             self.log_book.bots |= {bot.id: bot.name for bot in snapshot.bots}
-            self.log_book.read(self.client, seq)
+            self.alerts.read(self.log_book.read(self.client, seq))
         if seq != self._curve_seq and mono - self._curve_mono >= CURVE_S:
             self._curve_mono, self._curve_seq = mono, seq
             self.curve = self.client.equity()
@@ -357,18 +346,7 @@ class CockpitApp(crash.CockpitApp[int]):
 
     def export(self, name: str, suffix: str, make: Callable[[], str], what: str) -> None:
         """Write what `make` gives to a new file, on a thread, and say where it went."""
-        ledger = self.frame.snapshot.ledger if self.frame.snapshot is not None else "quantsail"
-        stem = f"{ledger}-{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-
-        def write() -> None:
-            try:
-                path = write_new(paths.data_home() / "exports", stem, suffix, make())
-            except ExportError as error:
-                self.call_from_thread(self.toast, f"not exported: {error}", failed=True)
-            else:
-                self.call_from_thread(self.toast, f"{what} exported to {path}")
-
-        self.run_worker(write, thread=True, exit_on_error=False)
+        export(self, name, suffix, make, what)
 
     def action_freeze(self) -> None:
         self._frozen_since = self.clock() if self._frozen_since is None else None
@@ -385,6 +363,18 @@ class CockpitApp(crash.CockpitApp[int]):
         names = [theme.name for theme in THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         self.toast(f"theme {self.theme}")
+
+    def action_acknowledge(self) -> None:
+        self.alerts.acknowledge()
+
+    def action_alerts(self) -> None:
+        self.alerts.show()
+
+    def action_cancel_order(self) -> None:
+        self.ordering.cancel_selected()
+
+    def action_close_position(self) -> None:
+        self.ordering.close_selected()
 
     def action_replay_toggle(self) -> None:
         self.replay.toggle()

@@ -37,7 +37,10 @@ Line = list[Span]
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one repaint may look at. `mono` is time.monotonic seconds; `*_since` are too, None when not so."""
+    """All that one repaint may look at. `mono` is time.monotonic seconds; `*_since` are too, None when not so.
+
+    `alerts` are those that nobody has acknowledged; `seen` says who acknowledged what, by key, and when.
+    """
 
     snapshot: Snapshot | None
     mono: float
@@ -45,13 +48,16 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     frozen_since: float | None = None
     read_only: bool = False
+    alerts: tuple[Banner, ...] = ()
+    seen: dict[str, str] = {}
 
 
 class Banner(NamedTuple):
-    """`severity` is CRIT, WARN or INFO: the word is shown, the colour only helps."""
+    """`severity` is CRIT, WARN or INFO: the word is shown, the colour only helps. `key` names what can be acknowledged."""
 
     severity: str
     text: str
+    key: str = ""
 
 
 _RANK = {"CRIT": 0, "WARN": 1, "INFO": 2}
@@ -207,16 +213,17 @@ def minutes(seconds: float) -> str:
 
 
 def banners(frame: Frame) -> list[Banner]:
-    """What is wrong, the worst first: severity in words, age, what to do, key."""
+    """What is wrong, the worst first, what somebody has acknowledged last: severity in words, age, what to do, key."""
     found = [*_of_cockpit(frame)]
     if frame.snapshot is not None:
-        found += [*_of_engine(frame, frame.snapshot), *_of_state(frame.snapshot)]
-    return sorted(found, key=lambda banner: _RANK[banner.severity])
+        found += [*_of_engine(frame, frame.snapshot), *_of_state(frame.snapshot), *frame.alerts]
+    return sorted(found, key=lambda banner: (banner.key in frame.seen, _RANK[banner.severity]))
 
 
 def _of_cockpit(frame: Frame) -> Iterable[Banner]:
     if frame.problem:
-        yield Banner("CRIT", f"SCREEN ERROR {safe_text(frame.problem, 120)} - the engine goes on - details: crash log")
+        text = f"SCREEN ERROR {safe_text(frame.problem, 120)} - the engine goes on - details: crash log"
+        yield Banner("CRIT", text, f"screen {frame.problem}")
     if frame.frozen_since is not None:
         yield Banner(
             "WARN", f"SCREEN FROZEN {minutes(frame.mono - frame.frozen_since)} - the engine goes on - p: go on"
@@ -226,19 +233,21 @@ def _of_cockpit(frame: Frame) -> Iterable[Banner]:
 def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
     silent = frame.mono - snapshot.beat_mono
     if snapshot.error:
-        yield Banner("CRIT", f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - Ctrl+Q, then start it again")
+        text = f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - Ctrl+Q, then start it again"
+        yield Banner("CRIT", text, f"stopped {snapshot.error}")
     elif silent > STUCK_AFTER_S:
         age = fmt_age_us(int(silent) * SECOND_US)
-        yield Banner(
-            "CRIT", f"ENGINE STUCK {age} - last known {safe_text(snapshot.state, 10)} - from outside: quantsail halt"
-        )
+        text = f"ENGINE STUCK {age} - last known {safe_text(snapshot.state, 10)} - from outside: quantsail halt"
+        yield Banner("CRIT", text, f"stuck {snapshot.beat_mono}")
     if snapshot.database_down_mono is not None:
         age = minutes(frame.mono - snapshot.database_down_mono)
-        yield Banner("CRIT", f"DB DOWN {age} - nothing is sent until it is back; retrying - F9 needs no database")
+        text = f"DB DOWN {age} - nothing is sent until it is back; retrying - F9 needs no database"
+        yield Banner("CRIT", text, f"database {snapshot.database_down_mono}")
     if snapshot.feed_status.startswith("down"):
-        yield Banner("CRIT", f"FEED {safe_text(snapshot.feed_status, 90)} - no new entries on old data - 5: gates")
+        text = f"FEED {safe_text(snapshot.feed_status, 90)} - no new entries on old data - 5: gates"
+        yield Banner("CRIT", text, f"feed {snapshot.feed_status}")
     elif snapshot.feed_status.startswith("ok,"):
-        yield Banner("WARN", f"FEED {safe_text(snapshot.feed_status, 90)} - 5: gates")
+        yield Banner("WARN", f"FEED {safe_text(snapshot.feed_status, 90)} - 5: gates", f"feed {snapshot.feed_status}")
     if snapshot.banner:
         yield Banner("INFO", safe_text(snapshot.banner, 160))
 
@@ -247,13 +256,14 @@ def _of_state(snapshot: Snapshot) -> Iterable[Banner]:
     who = safe_text(snapshot.state_actor, 24) or "unknown"
     why = safe_text(snapshot.state_reason, 60) or "no reason given"
     age = fmt_age_us(max(0, snapshot.now - snapshot.state_since))
+    key = f"{snapshot.state} {snapshot.state_since}"
     match snapshot.state:
         case "HALTED":
-            yield Banner("CRIT", f"HALTED by {who} {age} ago: {why} - Ctrl+R re-arms")
+            yield Banner("CRIT", f"HALTED by {who} {age} ago: {why} - Ctrl+R re-arms", key)
         case "PAUSED":
-            yield Banner("WARN", f"PAUSED by {who} {age} ago: {why} - Ctrl+R resumes")
+            yield Banner("WARN", f"PAUSED by {who} {age} ago: {why} - Ctrl+R resumes", key)
         case "REDUCING":
-            yield Banner("WARN", f"REDUCING by {who}: {why} - positions are being closed")
+            yield Banner("WARN", f"REDUCING by {who}: {why} - positions are being closed", key)
     if snapshot.held and snapshot.state == "ACTIVE":
         yield Banner("WARN", "HELD - no new entries until the kill dialog is answered - F9")
 
@@ -263,12 +273,22 @@ def banner_line(frame: Frame) -> tuple[str, Line]:
     found = banners(frame)
     if not found:
         return "", []
-    first, more = found[0], sum(banner.severity != "INFO" for banner in found[1:])
+    first = found[0]
+    seen = frame.seen.get(first.key, "")
+    more = sum(banner.severity != "INFO" and banner.key not in frame.seen for banner in found[1:])
     tail = [Span(f"  (+{more} more)")] if more else []
     if first.severity == "INFO":
         return first.severity, [Span(first.text), *tail]  # its own first word says what it is, and 80 columns are few
+    if seen:  # what lasts is said as long as it lasts, only no longer aloud
+        return "INFO", [
+            Span(f" {first.severity} ", "strong"),
+            Span(first.text),
+            Span(f" - seen by {seen}", "dim"),
+            *tail,
+        ]
     glyph = {"CRIT": "✖", "WARN": "▲"}[first.severity]
-    return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), Span(first.text), *tail]
+    key = [Span("  a: seen", "strong")] if first.key else []
+    return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), Span(first.text), *tail, *key]
 
 
 # -- the replay line -------------------------------------------------------------------------------------------------------

@@ -111,13 +111,15 @@ class CockpitScreen(Screen[None]):
         event.stop()
         panel = event.panel
         columns, rows = panel.columns, panel.rows
-        self.cockpit.export(panel.id or panel.heading, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} rows")
+        name = panel.id or panel.heading
+        self.cockpit.export(name, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} rows")
 
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:
     """What a screen depends on: the picture, the second (ages are in seconds), the words beside it, the room for it."""
     number = None if frame.snapshot is None else frame.snapshot.number
-    return (number, int(frame.mono), frame.progress, frame.problem, frame.frozen_since, frame.read_only, size)
+    said = (frame.progress, frame.problem, frame.frozen_since, frame.read_only, frame.alerts, len(frame.seen))
+    return (number, int(frame.mono), said, size)
 
 
 def starting_lines(frame: Frame) -> list[Line]:

@@ -15,6 +15,7 @@ from tui.viewmodel import Frame
 from tui.widgets.equity import DrawdownPanel, EquityPanel
 from tui.widgets.event_table import EventsPanel
 from tui.widgets.panels import GatesPanel, OrdersPanel, PositionsPanel
+from tui.widgets.table_messages import RowSelected
 
 
 class DashboardScreen(CockpitScreen):
@@ -41,6 +42,12 @@ class DashboardScreen(CockpitScreen):
         self.query_one(EventsPanel).paint(self.cockpit.log_book)
         self.query_one(EquityPanel).paint(self.cockpit.curve, snapshot)
         self.query_one(DrawdownPanel).paint(self.cockpit.curve)
+
+    def on_virtual_table_row_selected(self, event: RowSelected) -> None:
+        """The drawer of an order is the same as on its own screen."""
+        event.stop()
+        if isinstance(event.table, OrdersPanel):
+            self.cockpit.ordering.show_story(event.key, event.table.selected_order())
 
     def action_orders(self) -> None:
         """On a small screen equity and orders share a place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from engine.core.events import Recorded
 from engine.core.types import Level
@@ -14,6 +15,9 @@ from tui.widgets.eventtext import detail
 from tui.widgets.logbook import LogBook
 from tui.widgets.panel import Fields, Panel
 from tui.widgets.table_messages import FollowChanged
+
+if TYPE_CHECKING:
+    from tui.app import CockpitApp
 
 #: Rows that a panel of the dashboard and the events' own screen keep.
 KEPT_SMALL, KEPT_WIDE = 300, 50_000
@@ -159,7 +163,10 @@ class EventsPanel(Panel):
 
     def detail_of(self, key: str) -> tuple[str, Fields] | None:
         recorded = self._book.find(int(key)) if self._book is not None else None
-        return ("event", detail(recorded)) if recorded is not None else None
+        if recorded is None:
+            return None
+        by = cast("CockpitApp", self.app).alerts.by(recorded)
+        return "event", [*([("acknowledged", by)] if by else []), *detail(recorded)]
 
 
 def event_rows(found: Sequence[Recorded], bots: Mapping[str, str]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 
 from engine.client import EngineClient
@@ -25,14 +26,14 @@ class LogBook:
         self.skipped = 0
         self.bots: dict[str, str] = {}  # names by id, as the newest picture has them
 
-    def read(self, client: EngineClient, newest_seq: int) -> None:
-        """Take what was committed since; jump ahead when it is more than a screen can use."""
+    def read(self, client: EngineClient, newest_seq: int) -> Sequence[Recorded]:
+        """Take what was committed since, and return it; jump ahead when it is more than a screen can use."""
         if newest_seq <= self.seq:
-            return
+            return ()
         start = max(self.seq, newest_seq - READ_AT_ONCE)
         found = client.events(start, READ_AT_ONCE)
         if not found:
-            return
+            return ()
         if self.seq:
             self.skipped += max(0, found[0].seq - self.seq - 1)
         self.seq = found[-1].seq
@@ -40,6 +41,7 @@ class LogBook:
         if loud:
             self.entries.extend(loud)
             self.version += 1
+        return found
 
     def after(self, seq: int, limit: int) -> list[Recorded]:
         """The newest entries above `seq`, at most `limit`, oldest first."""

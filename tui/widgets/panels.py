@@ -46,6 +46,9 @@ class PositionsPanel(Panel):
         self.set_rows(rows.position_rows(snapshot))
         self.entitle(f"({len(snapshot.positions)})")
 
+    def selected_position(self) -> PositionView | None:
+        return next((p for p in self._shown or () if p.id == self.cursor_key), None)
+
     def detail_of(self, key: str) -> tuple[str, Fields] | None:
         return _view_detail("position", self._shown or (), key)
 
@@ -75,8 +78,8 @@ class OrdersPanel(Panel):
         self.set_rows(rows.order_rows(snapshot.orders))
         self.entitle(f"({sum(order.is_open for order in snapshot.orders)} open, {snapshot.orders_total:,} in all)")
 
-    def detail_of(self, key: str) -> tuple[str, Fields] | None:
-        return _view_detail("order", self._shown or (), key)
+    def selected_order(self) -> OrderView | None:
+        return next((o for o in self._shown or () if o.id == self.cursor_key), None)
 
 
 _GATE_COLUMNS = (

@@ -12,6 +12,7 @@ from engine.client import BotView, ConfigLine, GateView, MarkView, OrderView, Po
 from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.core.types import SECOND_US
+from engine.history import FillView
 from tui.gatewords import gate_label, tidy
 from tui.glyphs import NO_VALUE, fmt_age_us, fmt_clock, fmt_datetime, fmt_money
 from tui.viewmodel import change, quantity
@@ -86,6 +87,48 @@ def _order(o: OrderView) -> Cells:
         (quantity(o.filled_quantity), quiet),
         (safe_text(o.reason, 60), "quiet"),
         (safe_text(o.bot, 16), "quiet"),
+    )
+
+
+def order_record(o: OrderView, places: int) -> Row:
+    """Columns: date, time, symbol, side, role, type, quantity, price, status, filled, reason, bot, config, exchange, open, id."""
+    date, _, clock = fmt_datetime(o.ts).partition(" ")
+    _time, symbol, side, role, kind, amount, _price, status, filled, reason, bot = _order(o)
+    cells = (_same(date, "quiet"), Cell(clock, "quiet"), symbol, side, role, kind, amount)
+    limit = Cell(price(o.price, places), "" if o.is_open else "quiet")
+    more = (
+        _same(f"v{o.config_version}", "quiet"),
+        _same(safe_text(o.exchange, 16), "quiet"),
+        _same("open" if o.is_open else "closed"),
+        Cell(o.id),
+    )
+    return Row(o.id, (*cells, limit, status, filled, reason, bot, *more), (o.ts, o.ts))
+
+
+def fill_record(f: FillView, places: int) -> Row:
+    """Columns: date, time, symbol, side, quantity, price, value, fee, currency, liquidity, P&L, bot, exchange, order, id."""
+    date, _, clock = fmt_datetime(f.ts).partition(" ")
+    gain = change(f.pnl)
+    return Row(
+        f.id,
+        (
+            _same(date, "quiet"),
+            Cell(clock, "quiet"),
+            _same(safe_text(f.symbol, SYMBOL_LIMIT), "strong"),
+            _same(safe_text(f.side, 4)),
+            Cell(quantity(f.quantity)),
+            Cell(price(f.price, places)),
+            Cell(fmt_money(f.quantity * f.price), "quiet"),
+            Cell(tidy(str(f.fee)), "quiet"),
+            _same(safe_text(f.fee_currency, 8), "quiet"),
+            _same(safe_text(f.liquidity, 6).lower(), "quiet"),
+            Cell(gain.text, gain.style) if f.pnl else Cell(NO_VALUE, "quiet"),
+            _same(safe_text(f.bot, 16), "quiet"),
+            _same(safe_text(f.exchange, 16), "quiet"),
+            Cell(f.order_id),
+            Cell(f.id),
+        ),
+        (f.ts, f.ts),
     )
 
 
