@@ -162,6 +162,8 @@ def against(g: GateView) -> str:
     """ "42.1 / 60 %", or only what is known."""
     if not g.actual and not g.limit:
         return "no order yet"
+    if {g.actual, g.limit} <= {"", "none"}:
+        return "no limit"
     unit = f" {safe_text(g.unit, 4)}" if g.unit else ""
     if not g.limit or (g.limit == g.actual and g.used is None):
         return f"{tidy(g.actual)}{unit}"
