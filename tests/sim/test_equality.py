@@ -6,6 +6,7 @@ The live shell is the real one: `Session` with its feed, pacer, keepers, client 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,13 @@ WINDOWS = [
     ("china", (MINUTES,), "2021-05-19T08", "2021-05-19T20"),
     ("tariff", JANUARY, "2025-02-02T20", "2025-02-03T06"),
 ]
+if os.environ.get("QUANTSAIL_LONG"):  # whole days and months: many minutes
+    WINDOWS += [
+        ("january", JANUARY, "2024-12-01", "2025-03-01"),
+        ("covid days", (MINUTES,), "2020-03-11", "2020-03-14"),
+        ("china days", (MINUTES,), "2021-05-18", "2021-05-21"),
+        ("december days", (MINUTES,), "2021-12-03", "2021-12-05"),
+    ]
 
 
 def cut(files: Sequence[str], first: str, last: str, folder: Path) -> list[Path]:
