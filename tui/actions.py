@@ -224,6 +224,13 @@ ACTIONS: tuple[Action, ...] = (
     Action(name="pick_bot", target="charts", label="bot", help="Show the trades and results of one bot", keys=("b",)),
     Action(name="next_view", target="charts", label="view", help="All charts, or one alone", keys=("v",)),
     Action(
+        name="graph_symbol",
+        target="charts",
+        label="dots",
+        help="Draw with braille, blocks or ASCII",
+        keys=("g",),
+    ),
+    Action(
         name="export_chart",
         target="charts",
         label="export",

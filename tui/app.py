@@ -24,6 +24,7 @@ from tui import crash
 from tui.actions import bindings
 from tui.alerts import Alerts
 from tui.ordering import OrderKeys
+from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
 from tui.saving import export
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
@@ -90,12 +91,14 @@ class CockpitApp(crash.CockpitApp[int]):
         crash_log: Path | None,
         read_only: bool = False,
         actor: str = "cockpit",
+        graph_symbol: GraphSymbol = "braille",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(crash_log=crash_log)
         self.client = client
         self.read_only = read_only
         self.actor = actor
+        self.graph_symbol: GraphSymbol = graph_symbol
         self.clock = clock
         self.animation_level = "none"
         self.alerts = Alerts(self)

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -25,9 +25,12 @@ from textual.strip import Strip
 
 from engine.client import Bar
 from engine.core.types import SECOND_US
-from tui.raster import MARKERS, VALUE_MAX, Canvas, Floats, GraphSymbol, Ints, columns_of, hang, scale, series, trace
+from tui.raster import MARKERS, VALUE_MAX, Canvas, GraphSymbol, columns_of, hang, scale, series, trace
 from tui.theme import VARIABLE_DEFAULTS
 from tui.ticks import count_ticks, round_step, time_ticks, value_ticks
+
+if TYPE_CHECKING:
+    from tui.raster import Floats, Ints
 
 _FRAME = frozenset("┌┐└┘─│┤├┬┴┼")
 _ASCII_FRAME = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
@@ -465,12 +468,16 @@ class _Plot:
 
     def strips(self, xticks: tuple[tuple[int, str], ...], colours: ChartColours) -> list[Strip]:
         """Frame and canvas; `xticks` are columns of the canvas and their labels."""
-        whole = Canvas(*self._size)
-        chars, styles = _frame(*self._size, self._yticks, xticks, self._symbol == "ascii")
-        for row in range(whole.height):
-            inside = row < self.height
-            whole.chars[row] = chars[row][: self.left] + self.canvas.chars[row] if inside else chars[row]
-            whole.styles[row] = styles[row][: self.left] + self.canvas.styles[row] if inside else styles[row]
+        width, height = self._size
+        plain, left = self._symbol == "ascii", self.left
+        # Two small figures instead of a large one: the left axis stays while time moves on, and plotext takes time per cell.
+        side, side_styles = _frame(left + 2, height, self._yticks, (), plain)
+        foot, foot_styles = _frame(width, 3, ((0, " " * (left - 1)),), xticks, plain)
+        whole = Canvas(width, height)
+        for row in range(self.height):
+            whole.chars[row] = side[row][:left] + self.canvas.chars[row]
+            whole.styles[row] = side_styles[row][:left] + self.canvas.styles[row]
+        whole.chars[-2:], whole.styles[-2:] = foot[-2:], foot_styles[-2:]
         return whole.strips(colours.palette())
 
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+if TYPE_CHECKING:  # numpy comes with the first data, after the first paint
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
 GraphSymbol = Literal["braille", "block", "ascii"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+GRAPH_SYMBOLS: tuple[GraphSymbol, ...] = ("braille", "block", "ascii")
 
 #: Values beyond this are not money; their labels would fill the chart.
 VALUE_MAX = 1e15
@@ -131,6 +135,8 @@ def series(xs_ts_us: Sequence[int] | Ints, ys: Sequence[Any] | Floats) -> tuple[
 
     Raises ValueError when there are not as many values as times.
     """
+    import numpy as np
+
     if len(xs_ts_us) != len(ys):
         raise ValueError(f"{len(xs_ts_us)} times but {len(ys)} values: a chart needs one value for each time")
     xs = np.asarray(xs_ts_us, dtype=np.int64)
@@ -154,6 +160,8 @@ def columns_of(xs: Ints, ys: Floats, start: int, end: int, count: int) -> list[C
     No spike gets lost, and ten million points cost a column no more than four. Column -1 and `count` hold the neighbours
     outside, from and to which the line is drawn.
     """
+    import numpy as np
+
     since = max(0, int(np.searchsorted(xs, start, "left")) - 1)
     until = int(np.searchsorted(xs, end, "right")) + 1
     xs, ys = xs[since:until], ys[since:until]

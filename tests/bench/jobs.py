@@ -3,7 +3,7 @@
 core [FILE...]       candles a second of the engine on the journal in memory; without files, a simulated market
 journal              commits and events a second of the journal on Postgres
 server               milliseconds of the embedded server's first and second start
-chart                milliseconds to draw a chart
+chart                milliseconds to draw charts, ours and plain plotext's
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 SIMULATED_DAYS = 16
-CHART_POINTS, CHART_WIDTH, CHART_HEIGHT = 480, 120, 30
 
 
 async def core(files: Sequence[str]) -> dict[str, float]:
@@ -107,27 +106,6 @@ def server() -> dict[str, float]:
     return {"first_ms": spent[0], "again_ms": spent[1]}
 
 
-def chart() -> dict[str, float]:
-    """Median milliseconds of 30 drawings, the import of plotext not counted."""
-    import statistics
-
-    from tui.charts import ChartColours, drawdown_chart, line_chart
-
-    xs = [1_735_689_600_000_000 + i * 60_000_000 for i in range(CHART_POINTS)]
-    ys = [10_000 + (i % 37) * 3.5 - (i % 11) * 8.0 for i in range(CHART_POINTS)]
-    falls = [-(i % 23) * 0.1 for i in range(CHART_POINTS)]
-    colours = ChartColours("#56b4e9", "#444444", "#999999", "#000000")
-    found = {}
-    for name, draw, values in (("line_ms", line_chart, ys), ("drawdown_ms", drawdown_chart, falls)):
-        times = []
-        for _ in range(31):
-            start = time.perf_counter()
-            draw(xs, values, CHART_WIDTH, CHART_HEIGHT, colours)
-            times.append((time.perf_counter() - start) * 1e3)
-        found[name] = statistics.median(times[1:])
-    return found
-
-
 def main(name: str, arguments: Sequence[str]) -> dict[str, float]:
     match name:
         case "core":
@@ -137,6 +115,8 @@ def main(name: str, arguments: Sequence[str]) -> dict[str, float]:
         case "server":
             return server()
         case "chart":
+            from tests.bench.charting import chart
+
             return chart()
         case _:
             raise SystemExit(f"no job is called {name}; see the top of tests/bench/jobs.py")

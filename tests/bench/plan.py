@@ -55,8 +55,18 @@ SECTIONS = (
         ),
     ),
     Section(
-        "Charts (480 points, 120x30)",
-        (F("chart_line", "equity", "ms", 1, 8), F("chart_drawdown", "drawdown", "ms", 1, 8)),
+        "Charts (120x30, drawn to strips, data that moves on; beside plain plotext, drawn to a string)",
+        (
+            F("chart_line", "equity, 480 points", "ms", 1, 8),
+            F("chart_line_plain", "plain plotext, the same points", "ms", 1),
+            F("chart_drawdown", "drawdown, 480 points", "ms", 1, 8),
+            F("chart_drawdown_plain", "plain plotext, the same points", "ms", 1),
+            F("chart_candles", "100 candles", "ms", 1, 20),
+            F("chart_candles_plain", "plain plotext, the same candles", "ms", 1),
+            F("chart_results", "results of 300 round trips", "ms", 1, 8),
+            F("chart_results_plain", "plain plotext, the same results", "ms", 1),
+            F("chart_many", "equity, 1,000,000 points", "ms", 1),
+        ),
     ),
     Section(
         "Engine",

@@ -140,9 +140,8 @@ def server(book: Book) -> None:
 
 
 def charts(book: Book) -> None:
-    found = job("chart")
-    book.add("chart_line", found["line_ms"])
-    book.add("chart_drawdown", found["drawdown_ms"])
+    for name, value in job("chart").items():
+        book.add(f"chart_{name}", value)
 
 
 def installed_size(book: Book, folder: Path) -> None:

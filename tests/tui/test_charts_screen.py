@@ -337,6 +337,45 @@ async def test_hostile_names_reach_neither_screen_nor_file(
         assert "\x1b" not in svg and "\u202e" not in svg
 
 
+async def test_dots_blocks_or_ascii_by_a_key() -> None:
+    async with cockpit(trading()) as c:
+        screen = await opened(c)
+        for symbol, glyphs in (("block", "\u25b2"), ("ascii", "^"), ("braille", "\u25b2")):
+            await c.press("g")
+            assert {chart.symbol for chart in screen.query(Chart)} == {symbol}
+            assert f"{glyphs} long" in str(screen.query_one(CandleChart).border_subtitle)
+        await c.press("g", "g", "1")
+        dashboard = c.app.screen.query(Chart)
+        c.engine.curve = c.engine.curve[:-1]
+        c.engine.change(seq=99)
+        await until_async(lambda: _after_a_look(c, lambda: {chart.symbol for chart in dashboard} == {"ascii"}))
+
+
+async def test_a_click_puts_the_cursor_and_the_palette_knows_the_keys_of_a_chart() -> None:
+    async with cockpit(trading()) as c:
+        screen = await opened(c)
+        candles = screen.query_one(CandleChart)
+        await c.pilot.click(CandleChart, offset=(60, 6))
+        await c.settle()
+        assert candles.cursor is not None
+        assert abs((candles._cursor_column() or 0) - 59) <= 2
+        before = len(candles.built().keys)
+        await c.press("ctrl+p", *"zoom in", "enter")
+        assert len(candles.built().keys) < before
+
+
+async def test_a_bot_falls_from_what_it_had_gained() -> None:
+    bot = BotView(id="b1", name="trend", status="RUNNING", reason="", entries=3, currency="USDT")
+    engine = trading(bots=(bot,))
+    engine.trips = tuple(trip(n, pnl) for n, pnl in enumerate((5.0, -3.0, 4.0, -20.0)))
+    async with cockpit(engine, size=(200, 60)) as c:
+        await opened(c)
+        await c.press("b", "down", "enter")
+        await looked(c)
+        assert "realised P&L of trend: \u25bc-14.00 USDT" in c.text()
+        assert "worst -20.00" in c.text()
+
+
 def test_names_of_files_are_plain() -> None:
     assert safe_name("../../etc/passwd\x1b") == "______etc_passwd_"
     assert safe_name("candles-BTCUSDT") == "candles-BTCUSDT"

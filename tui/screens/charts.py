@@ -20,7 +20,9 @@ from engine.core.text import safe_text
 from engine.core.types import TIMEFRAMES_US
 from tui.actions import bindings
 from tui.bars import Folded, offered
+from tui.charts import GLYPHS
 from tui.pictures import svg_of
+from tui.raster import GRAPH_SYMBOLS, GraphSymbol
 from tui.screens.base import CockpitScreen
 from tui.screens.picker import PickDialog
 from tui.viewmodel import Frame, Line, Span
@@ -39,7 +41,6 @@ VIEWS = ("all", "candles", "equity", "drawdown", "results")
 ALL_BOTS = "all bots"
 #: A timeframe with so many bars in memory fills a chart.
 ENOUGH_BARS = 110
-LEGEND = "▲ long ▼ short  ◆ gain ◇ loss  ╍ stop ╌ target"
 PICTURE_SIZE = (160, 40)
 
 SeriesKey = tuple[str, str, str]  # exchange, symbol, timeframe
@@ -81,7 +82,7 @@ class ChartsScreen(CockpitScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(CandleChart).legend(LEGEND)
+        self.query_one(CandleChart).legend(legend(self.cockpit.graph_symbol))
         self._show_view()
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ class ChartsScreen(CockpitScreen):
 
     def _older_arrived(self, done: Future[Any], key: SeriesKey) -> None:
         self._loading = None
-        self.query_one(CandleChart).legend(LEGEND)
+        self.query_one(CandleChart).legend(legend(self.cockpit.graph_symbol))
         if done.cancelled():
             self.cockpit.toast("loading older bars: cancelled")
             return
@@ -340,6 +341,14 @@ class ChartsScreen(CockpitScreen):
         focus = "#candles" if self._view == "all" else f"#{self._view}"
         self.query_one(focus).focus()
 
+    def action_graph_symbol(self) -> None:
+        symbols = GRAPH_SYMBOLS
+        self.cockpit.graph_symbol = symbol = symbols[(symbols.index(self.cockpit.graph_symbol) + 1) % len(symbols)]
+        for chart in self.query(Chart):
+            chart.symbol = symbol
+        self.query_one(CandleChart).legend(legend(symbol))
+        self.cockpit.toast(f"charts drawn with {symbol}")
+
     # -- export ------------------------------------------------------------------------------------------------------
 
     def action_export_chart(self) -> None:
@@ -354,6 +363,11 @@ class ChartsScreen(CockpitScreen):
             return svg_of(drawing.strips, heading, foot, colours.label, colours.background)
 
         self.cockpit.export(safe_name(name), ".svg", make, f"{chart.id} chart")
+
+
+def legend(symbol: GraphSymbol) -> str:
+    """What the glyphs of the candles mean."""
+    return "  ".join(f"{GLYPHS[kind][symbol == 'ascii']} {kind}" for kind in GLYPHS)
 
 
 def plain(words: object) -> str:

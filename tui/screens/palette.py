@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.dom import DOMNode
 
 from tui.actions import Action, actions_of, keys_of
 from tui.viewmodel import Frame
+from tui.widgets.chart import Chart
 from tui.widgets.line import StatusLine
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ class ActionProvider(Provider):
 
     def _actions(self) -> Iterable[Action]:
         target = str(getattr(self.screen, "target", ""))
-        return [a for a in [*actions_of(target), *actions_of("app")] if a.name != "command_palette"]
+        chart = actions_of("chart") if isinstance(self.screen.focused, Chart) else []
+        return [a for a in [*actions_of(target), *chart, *actions_of("app")] if a.name != "command_palette"]
 
     async def discover(self) -> Hits:
         for action in self._actions():
@@ -36,7 +39,9 @@ class ActionProvider(Provider):
                 yield Hit(score, matcher.highlight(title(action)), self._run(action), help=action.help)
 
     def _run(self, action: Action) -> partial[Coroutine[Any, Any, bool]]:
-        namespace = self.app if action.target == "app" else self.screen
+        namespace: DOMNode = self.app if action.target == "app" else self.screen
+        if action.target == "chart" and self.screen.focused is not None:
+            namespace = self.screen.focused
         return partial(self.app.run_action, action.method, namespace)
 
 

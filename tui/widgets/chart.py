@@ -6,15 +6,15 @@ holds is said in the lower border.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.app import RenderResult
 from textual.binding import BindingType
 from textual.color import Color, ColorParseError
@@ -29,8 +29,11 @@ from engine.core.text import safe_text
 from engine.core.types import DAY_US, MINUTE_US
 from tui.actions import bindings
 from tui.charts import ChartColours, Drawing, drawdown_chart, line_chart, message_strips
-from tui.raster import Floats, GraphSymbol, Ints, series
+from tui.raster import GraphSymbol, series
 from tui.theme import VARIABLE_DEFAULTS
+
+if TYPE_CHECKING:
+    from tui.raster import Floats, Ints
 
 ChartKind = Literal["line", "drawdown"]
 
@@ -112,10 +115,18 @@ class Chart(Widget, can_focus=True):
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
+    def on_mount(self) -> None:
+        self._follow_symbol()
+
+    def _follow_symbol(self) -> None:
+        """The whole cockpit draws with one set of symbols; an app that has no word for it leaves ours alone."""
+        self.symbol = getattr(self.app, "graph_symbol", self.symbol)
+
     def changed(self) -> None:
         """There is other data: draw it now, or when the last drawing is old enough."""
         self._fresh = False
         if self.is_attached and self._pending is None:
+            self._follow_symbol()
             self._redraw()
             self._pending = self.set_timer(REDRAW_INTERVAL_S, self._interval_over)
 
@@ -254,14 +265,19 @@ class Chart(Widget, can_focus=True):
         self._redraw()
         self.post_message(self.WindowChanged(self))
 
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        drawing = self.built()
+        if offset is not None and drawing.stops:
+            near = min(range(len(drawing.stops)), key=lambda n: abs(drawing.stops[n] - offset.x))
+            self.put_cursor(drawing.keys[near])
+            self.post_message(self.CursorMoved(self, self.cursor))
+
     def action_chart_left(self) -> None:
         self._go(-1)
 
     def action_chart_right(self) -> None:
         self._go(1)
-
-    def action_chart_jump(self, columns: str) -> None:
-        self._go(int(columns))
 
     def action_zoom_in(self) -> None:
         self.zoom(0.5)
@@ -309,8 +325,8 @@ class TimeChart(Chart):
         super().__init__(colour=colour, symbol=symbol, empty_text=empty_text, id=id)
         self.kind = kind
         self.unit = unit
-        self._xs: Ints = np.empty(0, np.int64)
-        self._ys: Floats = np.empty(0, np.float64)
+        self._xs: Sequence[int] | Ints = ()
+        self._ys: Sequence[float] | Floats = ()
         self._span_us: int | None = None  # None: all of it
         self._end_us: int | None = None  # None: its end, wherever that is
 
@@ -319,6 +335,8 @@ class TimeChart(Chart):
 
         Raises ValueError when there are not as many values as times.
         """
+        import numpy as np
+
         xs, values = series(xs_ts_us, ys)
         if np.array_equal(xs, self._xs) and np.array_equal(values, self._ys, equal_nan=True):
             return
@@ -352,7 +370,7 @@ class TimeChart(Chart):
 
     def say(self, key: int) -> str:
         """The last value at or before `key`: a sample holds until the next one."""
-        at = int(np.searchsorted(self._xs, key, "right")) - 1
+        at = bisect_right(self._xs, key) - 1
         if at < 0:
             return f"{moment(key)} no value"
         value = float(self._ys[at])

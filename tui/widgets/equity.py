@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import accumulate
 
-import numpy as np
 from rich.text import Text
 
 from engine.client import EquityPoint, Snapshot, TradeView
@@ -44,7 +44,7 @@ class EquityPanel(TimeChart):
         self._shown = trips
         xs, total = realised(trips)
         self.set_series(xs, total)
-        gained = change(Decimal(f"{total[-1] if len(total) else 0:.2f}")).text
+        gained = change(Decimal(f"{total[-1] if total else 0:.2f}")).text
         self.border_title = Text(safe_text(f"realised P&L of {bot[:100]}: {gained} {currency}", 100))
         self.legend(f"{len(xs)} closed round trips, after fees")
 
@@ -74,11 +74,12 @@ class DrawdownPanel(TimeChart):
             return
         self._shown = trips
         xs, total = realised(trips)
-        falls = np.minimum(0.0, total - np.maximum.accumulate(np.maximum(total, 0.0)))
+        peaks = list(accumulate(total, max, initial=0.0))[1:]
+        falls = [value - peak for value, peak in zip(total, peaks, strict=True)]
         self.unit = f" {safe_text(currency, 12)}"
         self.set_series(xs, falls)
         self.border_title = Text(safe_text(f"drawdown of {bot[:100]}, {currency}", 100))
-        self.legend(f"worst {falls.min():,.2f}" if len(falls) else "")
+        self.legend(f"worst {min(falls):,.2f}" if falls else "")
 
 
 def span(since: int, until: int) -> str:
@@ -88,7 +89,7 @@ def span(since: int, until: int) -> str:
     return f"{moment(since)[5:]} to {moment(until)[5:]}"
 
 
-def realised(trips: Sequence[TradeView]) -> tuple[list[int], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def realised(trips: Sequence[TradeView]) -> tuple[list[int], list[float]]:
     """Times at which round trips ended, and what all up to then have brought."""
     ended = sorted((t.exit_ts, t.pnl) for t in trips if t.exit_ts)
-    return [ts for ts, _ in ended], np.cumsum(np.array([pnl for _, pnl in ended], dtype=np.float64))
+    return [ts for ts, _ in ended], list(accumulate(pnl for _, pnl in ended))
