@@ -42,11 +42,11 @@ class World:
     def __init__(self, home: Path, server: EmbeddedServer) -> None:
         self.home = home
         self.server = server
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("PG") and k != "DATABASE_URL"} | {
+        left_out = ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE")  # the one misleads, the other makes each start slower
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("PG") and k not in left_out} | {
             "XDG_DATA_HOME": str(home),
             "XDG_CONFIG_HOME": str(home / "config"),
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._driver: subprocess.Popen[str] | None = None
 

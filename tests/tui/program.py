@@ -6,14 +6,13 @@ import json
 import math
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from db.embedded import EmbeddedServer, default_server
 from engine import status
-from tests.patience import PATIENCE_S
+from tests import commands
 from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,16 +67,8 @@ class Program:
     def argv(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "engine.cli.main", *map(str, words)]
 
-    def run(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.argv(*words),
-            env=self.env,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=5 * PATIENCE_S,
-            check=False,
-        )
+    def run(self, *words: str | Path, check: bool = True) -> commands.Done:
+        done = commands.run([str(word) for word in words], env=self.env, cwd=self.home)
         assert "Traceback" not in done.stderr, done.stderr
         if check:
             assert done.returncode == 0, (words, done.stdout, done.stderr)
