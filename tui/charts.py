@@ -471,7 +471,7 @@ class _Plot:
         width, height = self._size
         plain, left = self._symbol == "ascii", self.left
         # Two small figures instead of a large one: the left axis stays while time moves on, and plotext takes time per cell.
-        side, side_styles = _frame(left + 2, height, self._yticks, (), plain)
+        side, side_styles = _frame(left + 2, height, self._yticks, ((0, " "),), plain)
         foot, foot_styles = _frame(width, 3, ((0, " " * (left - 1)),), xticks, plain)
         whole = Canvas(width, height)
         for row in range(self.height):

@@ -72,6 +72,19 @@ def test_a_line_has_a_frame_labels_and_dots() -> None:
     assert {COLOURS.line, COLOURS.grid, COLOURS.label} == colours
 
 
+@pytest.mark.parametrize("symbol", ["braille", "block", "ascii"])
+@pytest.mark.parametrize("height", [9, 14, 31])
+def test_a_label_stands_in_the_row_of_its_value(symbol: GraphSymbol, height: int) -> None:
+    steps = [0.0] * 100 + [10.0] * 100
+    rows = text(line_chart(minutes(200), steps, 80, height, COLOURS, symbol=symbol)).split("\n")
+    assert rows[0].startswith("10"), "the highest value is the highest row"
+    assert rows[height - 3].strip().startswith("0"), "the lowest is the one above the axis"
+    assert rows[0][45:70].strip() and rows[height - 3][10:35].strip()
+    pillars = text(histogram_chart(Bins(1.0, 0, 0, (1, 4, 2)), 60, height, COLOURS, symbol=symbol)).split("\n")
+    assert pillars[height - 3].startswith("0") and pillars[0].startswith("4")
+    assert "Z" in rows[height - 1] and set(rows[height - 2].strip()) <= set("+-\u2514\u252c\u2500")
+
+
 def test_ten_thousand_points_show_the_one_spike() -> None:
     values = [100.0] * 10_000
     values[7_777] = 200.0
