@@ -183,7 +183,7 @@ class Session:
         live = self.pacer is None
         source = partial(candles.earlier, self.dsn) if live else cast(Recording, self.feed)
         self.engine.past = Past(source, self.feed.timeframe_us)
-        bars = _bars_needed(setup, self.feed.timeframe_us)
+        bars = max((bot.make(self.feed.timeframe_us).warmup_bars for bot in setup.bots), default=0)
         for candle in await self.feed.history(min(bars, TAIL_BARS) if live else bars):
             if known is None or candle.ts < known:
                 decide.warm(state, candle)
@@ -202,6 +202,8 @@ class Session:
                 document, _ = await config_store.get(conn, known[0].version)
                 config = parse_config(document)
                 setup = Setup(config, ledger_id, known[0].version, factories_for(config))
+                if why_not := setup.untradable(self.feed.instruments):
+                    raise ConfigError("$.bots", f"{why_not} (config {setup.version}; store another with `config new`)")
             else:
                 setup = Setup(default_config(), ledger_id, 1)
                 await config_store.new(
@@ -366,10 +368,6 @@ def _position_after(batch: Sequence[FeedInput], candles: int) -> int:
                 return index
             seen += 1
     return len(batch)
-
-
-def _bars_needed(setup: Setup, timeframe_us: int) -> int:
-    return max((bot.make(timeframe_us).warmup_bars for bot in setup.bots), default=0)
 
 
 async def config_lines(conn: Any, active: dict[str, Any] | None) -> list[ConfigLine]:

@@ -22,7 +22,7 @@ from engine import app, keepers
 from engine import house as limits
 from engine.app import Session
 from engine.core import events as ev
-from engine.core.config import canonical, config_sha256, parse_config
+from engine.core.config import ConfigError, canonical, config_sha256, parse_config
 from engine.core.inputs import Candle
 from engine.core.market import TAIL_BARS
 from engine.core.types import MINUTE_US, Mode, TradingState, Verb
@@ -147,6 +147,24 @@ async def test_a_bot_on_days_is_warm_at_the_start_from_what_earlier_runs_have_st
         session.stop("done")
         await serving
     assert not done and "bot slow needs 44639 bars of BTC/USDT to warm up and has 1" in text and "are lacking" in text
+
+
+async def test_a_first_config_that_can_trade_nothing_opens_no_ledger(
+    hasty: None, migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an activation refuses is refused at genesis, too."""
+    conn = await connect(migrated)
+    try:
+        document = parse_config({"bots": [{"name": "lost", "strategy": DAYS, "symbols": ["DOGE/NOPE"]}]})
+        await configs.new(conn, canonical(document).decode(), config_sha256(document), "tester", "elsewhere")
+    finally:
+        await conn.close()
+    session = Session(Options(simulate=1, seed=1, database_url=migrated), LocalClient())
+    with pytest.raises(
+        ConfigError, match=r"\$\.bots: the feed does not offer DOGE/NOPE; it offers .* \(config 1; store another"
+    ):
+        await session.boot()
+    assert await journal_of(migrated, ev.LedgerOpened) == []
 
 
 DAYS = {
