@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 
 import pytest
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import ComposeResult
+from textual.geometry import Region
+from textual.strip import Strip
 
 from engine.client import TradeView
 from tests.patience import until_async
 from tests.tui.test_charts import COLOURS, MINUTE, T0, minutes, walk, wave
 from tui.bars import Folded, offered
+from tui.charts import candle_chart
 from tui.crash import CockpitApp
 from tui.widgets.candles import CandleChart
-from tui.widgets.chart import Chart, TimeChart, moment
+from tui.widgets.chart import Chart, TimeChart, difference, moment
 from tui.widgets.results import ResultsChart
 
 
@@ -308,3 +313,40 @@ def test_moments() -> None:
     assert moment(T0 + 1_000_000) == "2025-11-20 01:00:01Z"
     assert moment(2**62) == "no time"
     assert COLOURS.grey is False
+
+
+def strip_of(*parts: tuple[str, str]) -> Strip:
+    return Strip([Segment(text, Style(color=colour)) for text, colour in parts])
+
+
+def test_only_the_columns_that_differ_are_named() -> None:
+    old = strip_of(("ab", "red"), ("cd", "blue"), ("ef", "red"))
+    assert difference(old, old) == (6, 0), "nothing: the last column comes before the first"
+    first, last = difference(old, strip_of(("ab", "red"), ("cX", "blue"), ("ef", "red")))
+    assert (first, last) == (2, 4)
+    first, last = difference(old, strip_of(("ab", "red"), ("cd", "green"), ("ef", "red")))
+    assert (first, last) == (2, 4), "a colour alone is a difference"
+    assert difference(old, strip_of(("abcdeX", "red"))) == (0, 6)
+
+
+async def test_a_chart_that_changes_a_little_is_painted_a_little_and_stays_right() -> None:
+    app = MoreCharts()
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.candles.set_bars(walk(90), [], 2)
+        await until_async(lambda: app.candles._pending is None)
+        await pilot.pause()
+        grown = [*walk(90)[:-1], (walk(90)[-1][0], *walk(90)[-1][1:4], walk(90)[-1][3], 1.0)]
+        painted: list[int] = []
+        plain_refresh = app.candles.refresh
+
+        def counted(*regions: Region, **options: bool) -> CandleChart:
+            painted.extend(region.area for region in regions) if regions else painted.append(10_000)
+            return plain_refresh(*regions, **options)
+
+        app.candles.refresh = counted  # type: ignore[method-assign, assignment]
+        app.candles.set_bars(grown, [], 2)
+        await pilot.pause()
+        assert 0 < sum(painted) < app.candles.size.area / 3
+        fresh = candle_chart(grown, *app.candles.size, app.candles.colours())
+        lines = [app.candles.render_line(y).text for y in range(app.candles.size.height)]
+        assert lines == [strip.text for strip in fresh.strips]

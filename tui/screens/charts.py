@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widget import Widget
@@ -143,7 +142,7 @@ class ChartsScreen(CockpitScreen):
             mine = [t for t in self._trips if (t.exchange, t.symbol) == (self._exchange, self._symbol)]
             chart.set_bars(folded.bars, mine, self._places(snapshot))
             last = f"{folded.bars[-1][4]:,.{self._places(snapshot)}f}" if folded.bars else ""
-            chart.border_title = Text(safe_text(f"{self._symbol} {self._exchange} {self._timeframe} {last}", 100))
+            chart.entitle(f"{self._symbol} {self._exchange} {self._timeframe} {last}")
 
     def _series(self) -> Folded:
         key = (self._exchange, self._symbol, self._timeframe)
@@ -356,7 +355,7 @@ class ChartsScreen(CockpitScreen):
         chart = self.focused if isinstance(self.focused, Chart) else self.query_one(CandleChart)
         colours = chart.colours()
         drawing = chart.draw(*PICTURE_SIZE, colours)
-        heading, foot = plain(chart.border_title), plain(chart.border_subtitle)
+        heading, foot = chart.words
         name = "-".join(word for word in (chart.id or "chart", self._symbol.replace("/", "")) if word.isprintable())
 
         def make() -> str:
@@ -368,11 +367,6 @@ class ChartsScreen(CockpitScreen):
 def legend(symbol: GraphSymbol) -> str:
     """What the glyphs of the candles mean."""
     return "  ".join(f"{GLYPHS[kind][symbol == 'ascii']} {kind}" for kind in GLYPHS)
-
-
-def plain(words: object) -> str:
-    """A border's words without styles."""
-    return safe_text(str(getattr(words, "plain", words or "")) or " ", 200)
 
 
 def safe_name(name: str) -> str:

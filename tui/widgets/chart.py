@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual import events
 from textual.app import RenderResult
 from textual.binding import BindingType
 from textual.color import Color, ColorParseError
+from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
@@ -91,6 +91,7 @@ class Chart(Widget, can_focus=True):
         self._legend = ""
         self._said: str | None = None
         self._drawing: Drawing | None = None
+        self._cursor_styles = (Style(), Style())  # over a cell that is drawn, and over a blank one
         self._pending: Timer | None = None
         self._fresh = True
 
@@ -127,7 +128,7 @@ class Chart(Widget, can_focus=True):
         self._fresh = False
         if self.is_attached and self._pending is None:
             self._follow_symbol()
-            self._redraw()
+            self._redraw_changes()
             self._pending = self.set_timer(REDRAW_INTERVAL_S, self._interval_over)
 
     def _interval_over(self) -> None:
@@ -140,6 +141,40 @@ class Chart(Widget, can_focus=True):
         self._fresh = True
         self.refresh()
         self._speak()
+
+    def _redraw_changes(self) -> None:
+        """Draw anew, and repaint only what differs: a chart that has grown by a column is mostly the same."""
+        before, at = self._drawing, self._cursor_column() if self._drawing is not None else None
+        if before is None or len(before.strips) != self.size.height:
+            self._redraw()
+            return
+        self._drawing = None
+        self._fresh = True
+        after = self.built()
+        regions = [
+            Region(first, y, last - first, 1)
+            for y, (old, new) in enumerate(zip(before.strips, after.strips, strict=True))
+            for first, last in (difference(old, new),)
+            if last > first
+        ]
+        for column in {at, self._cursor_column()} - {None}:
+            regions.append(Region(column or 0, 0, 1, self.size.height))
+        if regions:
+            self.refresh(*regions)
+        self._speak()
+
+    def entitle(self, words: str) -> None:
+        """The words of the upper border. Setting `border_title` would repaint all of the chart."""
+        title = Content(safe_text(words, 200))
+        if title != self._border_title:
+            self._border_title = title
+            self.refresh(Region(-1, -1, self.size.width + 2, 1))
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Upper and lower border without styles and markup."""
+        upper, lower = self._border_title, self._border_subtitle
+        return upper.plain if upper is not None else "", lower.plain if lower is not None else ""
 
     def legend(self, words: str) -> None:
         """What the lower border says while there is no cursor."""
@@ -179,7 +214,10 @@ class Chart(Widget, can_focus=True):
         if self._drawing is None:
             self.drawings += 1
             width, height = self.size
-            self._drawing = self.draw(width, height, self.colours())
+            colours = self.colours()
+            self._drawing = self.draw(width, height, colours)
+            over = Style(bgcolor=_hex(self.app.theme_variables.get("cursor", ""), VARIABLE_DEFAULTS["cursor"]))
+            self._cursor_styles = over, over + Style(color=colours.label)
         return self._drawing
 
     def message(self, text: str, width: int, height: int, colours: ChartColours) -> Drawing:
@@ -199,14 +237,11 @@ class Chart(Widget, can_focus=True):
         return self._with_cursor(strips[y], column)
 
     def _with_cursor(self, strip: Strip, column: int) -> Strip:
-        variables = {**VARIABLE_DEFAULTS, **self.app.theme_variables}
-        over = Style(bgcolor=_hex(variables["cursor"], VARIABLE_DEFAULTS["cursor"]))
+        over, thin = self._cursor_styles
         line = "|" if self.symbol == "ascii" else "│"
         [cell] = list(strip.crop(column, column + 1)) or [Segment(" ")]
         text = line if cell.text == " " else cell.text
-        style = (cell.style or Style()) + over
-        if cell.text == " ":
-            style += Style(color=_hex(variables["quiet"], VARIABLE_DEFAULTS["quiet"]))
+        style = thin if cell.text == " " else (cell.style or Style()) + over
         parts = (strip.crop(0, column), Strip([Segment(text, style)], 1), strip.crop(column + 1))
         return Strip.join(parts)
 
@@ -242,7 +277,8 @@ class Chart(Widget, can_focus=True):
             said = self.say(self.built().keys[stop]) if stop is not None else ""
         if said != self._said:
             self._said = said
-            self.border_subtitle = Text(safe_text(said, 300)) if said else ""
+            self._border_subtitle = Content(safe_text(said, 300)) if said else None
+            self.refresh(Region(-1, self.size.height, self.size.width + 2, 1))
 
     def _go(self, step: int) -> None:
         drawing = self.built()
@@ -403,6 +439,20 @@ class TimeChart(Chart):
 
     def reset(self) -> None:
         self._span_us = self._end_us = None
+
+
+def difference(old: Strip, new: Strip) -> tuple[int, int]:
+    """The columns [first, last) in which two strips of one width can differ."""
+    before, after = list(old), list(new)
+    ends = []
+    for ahead, behind in ((before, after), (before[::-1], after[::-1])):
+        same = 0
+        for one, other in zip(ahead, behind, strict=False):
+            if one != other:
+                break
+            same += one.cell_length
+        ends.append(same)
+    return ends[0], new.cell_length - ends[1]
 
 
 def moment(ts_us: int) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import accumulate
 
-from rich.text import Text
-
 from engine.client import EquityPoint, Snapshot, TradeView
 from engine.core.text import safe_text
 from engine.core.types import DAY_US
@@ -33,7 +31,7 @@ class EquityPanel(TimeChart):
         self.set_series([point.ts for point in curve], [point.equity for point in curve])
         gained = change(snapshot.total_pct, "%").text
         currency = safe_text(snapshot.base_currency, 12)
-        self.border_title = Text(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained}")
+        self.entitle(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained}")
         if curve:
             self.legend(span(curve[0].ts, curve[-1].ts))
 
@@ -45,7 +43,7 @@ class EquityPanel(TimeChart):
         xs, total = realised(trips)
         self.set_series(xs, total)
         gained = change(Decimal(f"{total[-1] if total else 0:.2f}")).text
-        self.border_title = Text(safe_text(f"realised P&L of {bot[:100]}: {gained} {currency}", 100))
+        self.entitle(f"realised P&L of {bot[:100]}: {gained} {currency}")
         self.legend(f"{len(xs)} closed round trips, after fees")
 
 
@@ -63,7 +61,7 @@ class DrawdownPanel(TimeChart):
         self._shown = curve
         self.unit = "%"
         self.set_series([point.ts for point in curve], [-point.drawdown * 100 for point in curve])
-        self.border_title = "drawdown %"
+        self.entitle("drawdown %")
         if curve:
             worst = max(point.drawdown for point in curve) * 100
             self.legend(f"worst -{worst:.2f}%")
@@ -78,7 +76,7 @@ class DrawdownPanel(TimeChart):
         falls = [value - peak for value, peak in zip(total, peaks, strict=True)]
         self.unit = f" {safe_text(currency, 12)}"
         self.set_series(xs, falls)
-        self.border_title = Text(safe_text(f"drawdown of {bot[:100]}, {currency}", 100))
+        self.entitle(f"drawdown of {bot[:100]}, {currency}")
         self.legend(f"worst {min(falls):,.2f}" if falls else "")
 
 

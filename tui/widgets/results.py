@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from rich.text import Text
-
 from engine.core.text import safe_text
 from tui.charts import Bins, ChartColours, Drawing, bins_of, histogram_chart
 from tui.widgets.chart import Chart
@@ -27,7 +25,7 @@ class ResultsChart(Chart):
         if values == self._values:
             return
         self._values = values
-        self.border_title = Text(f"P&L of {len(values):,} round trips, {safe_text(currency, 12)}")
+        self.entitle(f"P&L of {len(values):,} round trips, {safe_text(currency, 12)}")
         gains = sum(value > 0 for value in values)
         words = ""
         if values:
