@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from rich.segment import Segments
 from rich.text import Text
 from textual.app import App
+from textual.await_complete import AwaitComplete
 
 from engine.core.text import safe_text
 from tui.driver import SafeDriver
@@ -152,6 +153,10 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         # A theme of Textual's own has no $up and $down; without a default its stylesheet would not load.
         return {**super().get_theme_variable_defaults(), **VARIABLE_DEFAULTS}
+
+    def pop_screen(self) -> AwaitComplete:
+        """The last screen stays: a dialog that is left twice by a fast hand must not end the cockpit."""
+        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete()
 
     def driver_fault(self, error: Exception) -> None:
         """The input thread or the kill key's handler failed: the screen without keys would be a trap, so it ends."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 from wcwidth import wcswidth
 
 from engine.core.types import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -215,6 +216,25 @@ async def test_letters_typed_into_a_filter_are_letters_and_the_kill_key_is_the_k
         assert len(c.app.screen_stack) == 1
         await c.press("f9")
         assert "entries are HELD" in c.text() or "HELD now" in c.text()
+
+
+async def test_keys_that_are_typed_ahead_belong_to_the_filter() -> None:
+    """A fast hand, or a slow loop: all keys are there before the filter has the focus."""
+    names = {"/": "slash", " ": "space", ":": "colon", "\r": "enter"}
+    async with cockpit() as c:
+        for char in "/side:long eth\rj":
+            c.app.post_message(events.Key(names.get(char, char), char))
+        await c.pilot.pause(0.3)
+        await c.settle()
+        assert c.engine.replayed == [] and len(c.app.screen_stack) == 1
+        assert panel_of(c).filter.text == "side:long eth" and panel_of(c).row_count == 1
+
+
+async def test_the_last_screen_is_never_left() -> None:
+    async with cockpit() as c:
+        c.app.pop_screen()
+        await c.settle()
+        assert "positions (3)" in c.text()
 
 
 async def test_a_filter_stays_while_rows_come_and_change() -> None:

@@ -98,9 +98,11 @@ class CockpitScreen(Screen[None]):
         event.stop()
         self.cockpit.show_detail(event.heading, event.rows)
 
-    def on_panel_filter_asked(self, event: Panel.FilterAsked) -> None:
-        event.stop()
-        self.query_one(FilterBar).open(event.panel)
+    def open_filter(self, panel: Panel) -> FilterBar:
+        """Let the operator type the filter of a panel."""
+        bar = self.query_one(FilterBar)
+        bar.open(panel)
+        return bar
 
     def on_panel_copied(self, event: Panel.Copied) -> None:
         event.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -23,7 +24,6 @@ class FilterBar(Horizontal):
 
     DEFAULT_CSS = """
     FilterBar { display: none; height: 1; background: $surface; }
-    FilterBar.-on { display: block; }
     FilterBar Label { width: auto; color: $accent; text-style: bold; padding: 0 1; }
     FilterBar .hint { color: $quiet; text-style: none; }
     FilterBar Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
@@ -44,7 +44,7 @@ class FilterBar(Horizontal):
     def open(self, panel: Panel) -> None:
         """Type the filter of `panel`."""
         self._panel = panel
-        self.add_class("-on")
+        self.display = True
         names = [c.key for c in panel.columns if c.key not in ("what", "reason")]
         names.sort(key=lambda name: next(c.min_screen == NEVER for c in panel.columns if c.key == name))
         self.query_one(".hint", Label).update(
@@ -53,7 +53,24 @@ class FilterBar(Horizontal):
         typed = self.query_one(Input)
         typed.value = panel.filter.text
         typed.cursor_position = len(typed.value)
-        typed.focus()
+        self.screen.set_focus(typed)
+
+    def take(self, event: events.Key, panel: Panel) -> bool:
+        """A key that was on its way to `panel` when the filter was opened. True when it is the filter's."""
+        typed = self.query_one(Input)
+        if self._panel is not panel:
+            return False
+        if event.key == "enter":
+            self.action_keep()
+        elif event.key == "escape":
+            self.action_clear()
+        elif event.key == "backspace":
+            typed.action_delete_left()
+        elif event.is_printable and event.character is not None:
+            typed.insert_text_at_cursor(event.character)
+        else:
+            return False
+        return True
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -83,6 +100,6 @@ class FilterBar(Horizontal):
 
     def _leave(self) -> None:
         panel, self._panel = self._panel, None
-        self.remove_class("-on")
+        self.display = False
         if panel is not None:
-            panel.focus()
+            self.screen.set_focus(panel)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
+from textual import events
 from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
@@ -16,6 +17,10 @@ from tui.widgets.columns import Column, Row
 from tui.widgets.table_messages import RowHighlighted, RowSelected
 from tui.widgets.tight import tighten
 from tui.widgets.virtual_table import VirtualTable
+
+if TYPE_CHECKING:
+    from tui.screens.base import CockpitScreen
+    from tui.widgets.filter_bar import FilterBar
 
 Fields = list[tuple[str, str]]
 #: Characters of a row that go to the clipboard: some terminals take no more than 74,994 bytes of base64.
@@ -47,11 +52,6 @@ class Panel(VirtualTable):
             super().__init__()
             self.key = key
 
-    class FilterAsked(Message):
-        def __init__(self, panel: Panel) -> None:
-            super().__init__()
-            self.panel = panel
-
     class Copied(Message):
         """`text` is for the clipboard, `what` says in a few words what it is."""
 
@@ -68,6 +68,7 @@ class Panel(VirtualTable):
     def __init__(self, *, id: str, tail: bool = False, columns: Sequence[Column] = ()) -> None:
         super().__init__(columns or self.columns_of, empty_text=self.empty, tail=tail, id=id)
         self.filter: Filter = NOTHING
+        self._typing: FilterBar | None = None
         self._title = self._subtitle = self._note = ""
         self.entitle("")
 
@@ -123,7 +124,17 @@ class Panel(VirtualTable):
         self.keep_only(wanted.test())
 
     def action_filter(self) -> None:
-        self.post_message(self.FilterAsked(self))
+        self._typing = cast("CockpitScreen", self.screen).open_filter(self)
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed behind the "/" is the filter, however fast the hand: a binding would act behind keys that follow it."""
+        taken = self._typing is not None and self._typing.take(event, self)
+        if not taken and event.key == "slash":
+            self.action_filter()
+            taken = True
+        if taken:
+            event.stop()
+            event.prevent_default()
 
     def action_clear_filter(self) -> None:
         self.apply_filter("")
