@@ -154,7 +154,13 @@ def run_cockpit(options: Options, *, mouse: bool = True) -> int:
 
     # A closed window ends the screen, not the engine; Textual's driver sees the end of input and says so.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log", actor=actor("cockpit"))
+    plain = os.environ.get("TERM") == "linux"  # the console's font has no braille
+    app = Cockpit(
+        client,
+        crash_log=paths.logs_dir() / "crash.log",
+        actor=actor("cockpit"),
+        graph_symbol="ascii" if plain else "braille",
+    )
     result = app.run(mouse=mouse)
     if result == RETURN_TERMINAL_LOST:
         _detach_streams()

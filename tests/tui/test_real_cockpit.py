@@ -188,3 +188,26 @@ def test_a_bad_file_is_one_line_and_exit_4(program: Program) -> None:
         program.cockpit(terminal, "--replay", bad)
         assert terminal.wait_exit() == 4
         terminal.wait_for("row 1")
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "linux"])
+def test_the_charts_of_a_run_with_its_past_in_the_database(program: Program, term: str) -> None:
+    with program.server():
+        program.run("run", "--headless", *replay(program, "--max-candles", "30"))
+        program.use_config(EAGER, LEDGER)
+    done = program.json("run", "--headless", *replay(program, "--max-candles", "1500"))
+    program.env["TERM"] = term
+    with Terminal(120, 40) as terminal:
+        program.cockpit(terminal, *replay(program, "--speed", "30"))
+        terminal.wait_for("ACTIVE")
+        terminal.send("4")
+        terminal.wait_for(f"P&L of {done['trades']:,} round trips")  # some of them only the database remembers
+        terminal.wait_for("^ long" if term == "linux" else "▲ long")
+        terminal.send("h")
+        terminal.wait_for(" O ")
+        terminal.send("+" * 2 + "-" * 3)
+        terminal.wait_for("[15m]")
+        terminal.send("E")
+        terminal.wait_for("exported to")
+        assert len(list((program.home / "data").rglob("*.svg"))) == 1
+        assert quit_program(terminal) == 0
