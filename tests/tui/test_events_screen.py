@@ -108,6 +108,34 @@ async def test_a_filter_holds_for_what_comes_later() -> None:
         assert panel_of(c).row_count == before + 1 and panel_of(c).cursor_key == "41"
 
 
+async def test_fifty_thousand_rows_are_filtered_sorted_and_forgotten() -> None:
+    async with cockpit() as c:
+        await c.press("3")
+        panel = panel_of(c)
+        base = story(80)
+        panel.add_newer([msgspec.structs.replace(base[n % 80], seq=n) for n in range(41, 50_041)], {"b1": "trend"})
+        assert panel.row_count > 49_000
+        await c.press("k", "ctrl+u", "g", "G", "slash", *"level:warn", "enter")
+        assert 0 < panel.row_count < 10_000
+        await c.press("escape")
+        panel.sort_by("seq", reverse=True)
+        await c.press("g")
+        assert panel.cursor_key == str(max(int(row.key) for row in panel.rows))
+        shown = panel.row_count
+        panel.paint(c.app.log_book)
+        for seq in (50_041, 50_042):  # the second one waits: it came right behind
+            c.engine.log.append(recorded(seq, story(8)[4].event))
+            c.engine.change(seq=seq)
+            c.clock.now += 1.1
+            await c.settle()
+        assert panel.row_count <= shown + 1
+        c.clock.now += 6
+        c.engine.log.append(recorded(50_043, story(8)[4].event))
+        c.engine.change(seq=50_043)
+        await c.settle()
+        assert "50043" in [row.key for row in panel.rows]
+
+
 async def test_older_events_are_read_when_a_key_reaches_the_first_row() -> None:
     engine = long_past()
     async with cockpit(engine) as c:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Rows that a panel of the dashboard and the events' own screen keep.
 KEPT_SMALL, KEPT_WIDE = 300, 50_000
 
+#: A sorted table of more rows than this takes new ones in at most this often.
+SORTED_AT_ONCE, SORTED_EVERY_S = 5_000, 5.0
+
 _COLUMNS = (
     Column(key="date", title="Date", width=10, priority=6, min_screen=120, time=True),
     Column(key="time", title="Time", width=9, time=True),
@@ -53,11 +56,12 @@ class EventsPanel(Panel):
         self._version = -1
         self._book: LogBook | None = None
         self._skipped = 0
+        self._sorted_mono = float("-inf")
 
     def paint(self, book: LogBook) -> None:
         """Add what is new; a window into the past stays as it is."""
         self._book = book
-        if book.version == self._version or self.past:
+        if book.version == self._version or self.past or self._sorted_lately():
             return
         self._version = book.version
         found = book.after(self._seq, self._keep)
@@ -66,6 +70,16 @@ class EventsPanel(Panel):
             self.append_rows(event_rows(found, book.bots), keep=self._keep)
         self._skipped = book.skipped
         self.retitle()
+
+    def _sorted_lately(self) -> bool:
+        """Putting tens of thousands of rows in order again takes a tenth of a second: not for every event."""
+        if self.sorted_by is None or self.held_count < SORTED_AT_ONCE:
+            return False
+        mono = cast("CockpitApp", self.app).clock()
+        if mono - self._sorted_mono < SORTED_EVERY_S:
+            return True
+        self._sorted_mono = mono
+        return False
 
     def retitle(self) -> None:
         """How many there are and, in a word, whether the end is followed."""
