@@ -315,11 +315,12 @@ def _candles(
     colours: ChartColours,
     symbol: GraphSymbol,
 ) -> Drawing | None:
-    sound = [bar for bar in bars[-size[0] :] if _is_sound(bar)]
+    most = max(1, size[0] // step)  # the labels, which the prices decide on, take some of it
+    sound = [bar for bar in bars[-most:] if _is_sound(bar)]
     if not sound:
         return None
     low, high = _padded(min(bar[3] for bar in sound), max(bar[2] for bar in sound))
-    shown = [x for x in levels if x.until >= len(bars) - size[0] and math.isfinite(x.price)]
+    shown = [x for x in levels if x.until >= len(bars) - most and math.isfinite(x.price)]
     room = (high - low) / 3  # a stop far away must not press the candles flat
     low = max(low - room, min([low, *(x.price for x in shown)]))
     high = min(high + room, max([high, *(x.price for x in shown)]))

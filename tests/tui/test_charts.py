@@ -328,6 +328,14 @@ def test_a_stop_far_away_does_not_press_the_candles_flat() -> None:
     assert rows(far) > rows(plain) / 2
 
 
+def test_prices_and_stops_out_of_sight_do_not_set_the_scale() -> None:
+    bars = [bar(n, 50.0, 51.0) for n in range(60)] + [bar(n, 100.0, 101.0) for n in range(60, 120)]
+    levels = [Level(0, 40, 40.0, "stop")]
+    near, far = (text(candle_chart(bars, 110, 20, COLOURS, levels=levels, step=step)) for step in (2, 1))
+    assert "50" in far and "\u254d" in far
+    assert " 50" not in near and "\u254d" not in near and "100" in near
+
+
 @pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e300])
 def test_a_bar_that_is_not_finite_leaves_its_place_empty(bad: float) -> None:
     bars = walk(20)
