@@ -384,8 +384,3 @@ class Market:
         """The last price as money, None before the first."""
         series = self.series.get((exchange, symbol))
         return None if series is None else series.price
-
-    def age_us(self, exchange: str, symbol: str, now: int) -> int | None:
-        """See `Series.age_us`; None when nothing was heard."""
-        series = self.series.get((exchange, symbol))
-        return None if series is None else series.age_us(now)
