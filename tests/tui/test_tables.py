@@ -295,6 +295,20 @@ async def test_export_writes_what_is_shown_and_says_where(monkeypatch: pytest.Mo
         assert len(list(file.parent.iterdir())) == 2
 
 
+async def test_the_palette_exports_the_table_that_had_the_focus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    async with cockpit(size=(200, 60)) as c:
+        await c.press("tab", "colon", *"export")
+        await c.pilot.pause(0.5)
+        await c.press("enter")
+        await c.pilot.pause(0.3)
+        await c.app.workers.wait_for_complete()
+        (file,) = (tmp_path / "quantsail" / "exports").iterdir()
+        assert file.name.startswith("sim-orders-")
+
+
 async def test_a_folder_that_takes_no_file_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "quantsail").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

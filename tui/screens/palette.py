@@ -14,6 +14,7 @@ from tui.actions import Action, actions_of, keys_of
 from tui.viewmodel import Frame
 from tui.widgets.chart import Chart
 from tui.widgets.line import StatusLine
+from tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from tui.app import CockpitApp
@@ -24,8 +25,18 @@ class ActionProvider(Provider):
 
     def _actions(self) -> Iterable[Action]:
         target = str(getattr(self.screen, "target", ""))
-        chart = actions_of("chart") if isinstance(self.screen.focused, Chart) else []
-        return [a for a in [*actions_of(target), *chart, *actions_of("app")] if a.name != "command_palette"]
+        return [
+            a for a in [*actions_of(target), *self._of_focused(), *actions_of("app")] if a.name != "command_palette"
+        ]
+
+    def _of_focused(self) -> Iterable[Action]:
+        """Those of the chart or table that has the focus below the palette; moving is for keys alone."""
+        focused = self.screen.focused
+        if isinstance(focused, Chart):
+            return actions_of("chart")
+        if isinstance(focused, Panel):
+            return [a for a in actions_of("table") if a.name in ("filter", "copy", "copy_id", "export")]
+        return ()
 
     async def discover(self) -> Hits:
         for action in self._actions():
@@ -40,7 +51,7 @@ class ActionProvider(Provider):
 
     def _run(self, action: Action) -> partial[Coroutine[Any, Any, bool]]:
         namespace: DOMNode = self.app if action.target == "app" else self.screen
-        if action.target == "chart" and self.screen.focused is not None:
+        if action.target in ("chart", "table") and self.screen.focused is not None:
             namespace = self.screen.focused
         return partial(self.app.run_action, action.method, namespace)
 
