@@ -23,7 +23,8 @@ def chart() -> dict[str, float]:
     import numpy as np
     import plotext
 
-    from tui.charts import ChartColours, bins_of, candle_chart, drawdown_chart, histogram_chart, line_chart
+    from tui.charts import bins_of, candle_chart, drawdown_chart, histogram_chart, line_chart
+    from tui.plot import ChartColours
 
     rng = random.Random(7)
     ys = [10_000 + (i % 37) * 3.5 - (i % 11) * 8.0 for i in range(POINTS)]

@@ -13,13 +13,14 @@ from textual.strip import Strip
 
 from engine.client import TradeView
 from tests.patience import until_async
-from tests.tui.test_charts import COLOURS, MINUTE, T0, minutes, walk, wave
+from tests.tui.chart_data import COLOURS, MINUTE, T0, minutes, walk, wave
 from tui.bars import Folded, offered
 from tui.charts import candle_chart
 from tui.crash import CockpitApp
 from tui.widgets.candles import CandleChart
-from tui.widgets.chart import Chart, TimeChart, difference, moment
+from tui.widgets.chart import Chart, difference
 from tui.widgets.results import ResultsChart
+from tui.widgets.time_chart import TimeChart, moment
 
 
 class ChartApp(CockpitApp[None]):

@@ -1,4 +1,4 @@
-"""Charts: hostile numbers, sizes, ticks, decimation, colours; and the widget that draws them no more than needed."""
+"""Charts over time: hostile numbers, sizes, ticks, decimation, colours, labels."""
 
 from __future__ import annotations
 
@@ -13,52 +13,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textual.strip import Strip
 
-from tui.charts import (
-    Bins,
-    ChartColours,
-    Drawing,
-    Level,
-    Mark,
-    bins_of,
-    candle_chart,
-    drawdown_chart,
-    histogram_chart,
-    line_chart,
-    message_strips,
+from tests.tui.chart_data import (
+    COLOURS,
+    INF,
+    NAN,
+    T0,
+    assert_filled,
+    dots,
+    minutes,
+    text,
+    walk,
+    wave,
 )
+from tui.charts import Bins, bins_of, candle_chart, drawdown_chart, histogram_chart, line_chart
+from tui.plot import message_strips
 from tui.raster import GraphSymbol, columns_of, series, trace
 from tui.ticks import count_ticks, time_ticks, value_ticks
 
 ROOT = Path(__file__).resolve().parents[2]
-COLOURS = ChartColours(line="#56b4e9", grid="#55616f", label="#93a0b0", background="#0c1117")
-T0 = 1_763_600_400_000_000  # 2025-11-20 01:00:00Z
-MINUTE = 60_000_000
-NAN, INF = math.nan, math.inf
-
-
-def minutes(count: int) -> list[int]:
-    return [T0 + n * MINUTE for n in range(count)]
-
-
-def wave(count: int) -> list[float]:
-    return [10_000 + 500 * math.sin(n / 40) for n in range(count)]
-
-
-def text(drawn: Drawing | list[Strip]) -> str:
-    strips = drawn.strips if isinstance(drawn, Drawing) else drawn
-    return "\n".join(strip.text for strip in strips)
-
-
-def dots(drawn: Drawing | list[Strip]) -> int:
-    return sum("\u2801" <= char <= "\u28ff" for char in text(drawn))
-
-
-def assert_filled(drawn: Drawing | list[Strip], width: int, height: int) -> None:
-    strips = drawn.strips if isinstance(drawn, Drawing) else drawn
-    assert len(strips) == height
-    assert {strip.cell_length for strip in strips} <= {width}
 
 
 def test_a_line_has_a_frame_labels_and_dots() -> None:
@@ -245,154 +218,6 @@ def test_nothing_heavy_is_imported_before_the_first_chart() -> None:
         "import sys, tui.app, tui.screens.charts; sys.exit(str({'plotext', 'numpy'} & sys.modules.keys() or '') or 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def bar(n: int, open_: float, close: float, spread: float = 1.0) -> tuple[int, float, float, float, float, float]:
-    return (T0 + n * MINUTE, open_, max(open_, close) + spread, min(open_, close) - spread, close, 10.0)
-
-
-def walk(count: int) -> list[tuple[int, float, float, float, float, float]]:
-    closes = [100 + 8 * math.sin(n / 9) + (n * 7 % 5) for n in range(count + 1)]
-    return [bar(n, closes[n], closes[n + 1], 0.5) for n in range(count)]
-
-
-def styles_of(drawing: Drawing, chars: str) -> set[str]:
-    """Colours in which any of `chars` is drawn."""
-    return {
-        segment.style.color.get_truecolor().hex
-        for strip in drawing.strips
-        for segment in strip
-        if segment.style and segment.style.color and set(segment.text) & set(chars)
-    }
-
-
-def test_candles_have_bodies_wicks_and_a_cursor_stop_each() -> None:
-    bars = walk(100)
-    drawn = candle_chart(bars, 120, 30, COLOURS)
-    assert_filled(drawn, 120, 30)
-    assert list(drawn.keys) == [one[0] for one in bars]
-    assert len(set(drawn.stops)) == 100
-    assert styles_of(drawn, "┃╽╿╻╹") == {COLOURS.up, COLOURS.down}
-    assert "│" in text(drawn)
-
-
-def test_candles_that_do_not_fit_leave_from_the_left() -> None:
-    bars = walk(500)
-    drawn = candle_chart(bars, 60, 12, COLOURS)
-    assert drawn.keys[-1] == bars[-1][0]
-    assert len(drawn.keys) == 60 - 4, "one column each beside the labels"
-    twice = candle_chart(bars, 60, 12, COLOURS, step=2)
-    assert len(twice.keys) == 28
-    assert [b - a for a, b in pairwise(twice.stops)] == [2] * 27
-
-
-def test_rising_and_falling_are_told_apart_without_colours() -> None:
-    rising, falling = [bar(0, 100, 110)] * 1, [bar(0, 110, 100)] * 1
-    grey = ChartColours("#ffffff", "#555555", "#999999", "#000000", "#ffffff", "#bbbbbb", "#ffffff", grey=True)
-    assert "█" in text(candle_chart(falling, 40, 12, grey))
-    assert "█" not in text(candle_chart(rising, 40, 12, grey))
-    ascii_up, ascii_down = (text(candle_chart(b, 40, 12, COLOURS, symbol="ascii")) for b in (rising, falling))
-    assert ascii_up.isascii() and ascii_down.isascii()
-    assert "#" in ascii_down and "#" not in ascii_up
-
-
-def test_what_was_traded_is_marked() -> None:
-    bars = walk(60)
-    marks = [Mark(10, 100.0, "long"), Mark(20, 104.0, "gain"), Mark(30, 99.0, "short"), Mark(40, 98.0, "loss")]
-    levels = [Level(10, 20, 95.0, "stop"), Level(10, 20, 115.0, "target")]
-    shown = text(candle_chart(bars, 90, 24, COLOURS, marks=marks, levels=levels))
-    for glyph in "▲▼◆◇":
-        assert shown.count(glyph) == 1
-    assert shown.count("╌") == 11
-    assert 1 <= shown.count("╍") <= 11, "candles may cover a part of a stop"
-    plain = text(candle_chart(bars, 90, 24, COLOURS, marks=marks, levels=levels, symbol="ascii"))
-    assert plain.isascii() and all(glyph in plain for glyph in "^vox=")
-
-
-def test_marks_of_one_bar_stand_one_above_the_other() -> None:
-    rows = text(candle_chart(walk(5), 40, 20, COLOURS, marks=[Mark(2, 1.0, "gain"), Mark(2, 1.0, "short")])).split("\n")
-    at = [(n, row.index(g)) for g in "◆▼" for n, row in enumerate(rows) if g in row]
-    assert len(at) == 2 and at[0][1] == at[1][1] and at[1][0] == at[0][0] - 1
-
-
-def test_a_stop_far_away_does_not_press_the_candles_flat() -> None:
-    bars = walk(60)
-    plain, far = (
-        candle_chart(bars, 90, 24, COLOURS),
-        candle_chart(bars, 90, 24, COLOURS, levels=[Level(0, 59, 1.0, "stop")]),
-    )
-
-    def rows(drawing: Drawing) -> int:
-        return sum(any(char in "┃╽╿" for char in strip.text) for strip in drawing.strips)
-
-    assert rows(far) > rows(plain) / 2
-
-
-def test_prices_and_stops_out_of_sight_do_not_set_the_scale() -> None:
-    bars = [bar(n, 50.0, 51.0) for n in range(60)] + [bar(n, 100.0, 101.0) for n in range(60, 120)]
-    levels = [Level(0, 40, 40.0, "stop")]
-    near, far = (text(candle_chart(bars, 110, 20, COLOURS, levels=levels, step=step)) for step in (2, 1))
-    assert "50" in far and "\u254d" in far
-    assert " 50" not in near and "\u254d" not in near and "100" in near
-
-
-@pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e300])
-def test_a_bar_that_is_not_finite_leaves_its_place_empty(bad: float) -> None:
-    bars = walk(20)
-    bars[7] = (bars[7][0], 100.0, bad, 99.0, 100.0, 1.0)
-    drawn = candle_chart(bars, 60, 12, COLOURS)
-    assert_filled(drawn, 60, 12)
-    assert drawn.keys[7] == bars[7][0]
-    assert all(strip.text[drawn.stops[7]] in " ─┬" for strip in drawn.strips[:-1])
-    assert "no bar yet" in text(candle_chart([bars[7]], 60, 12, COLOURS))
-
-
-def test_bars_all_alike_one_bar_and_none() -> None:
-    assert_filled(candle_chart([bar(n, 5.0, 5.0, 0.0) for n in range(9)], 60, 12, COLOURS), 60, 12)
-    assert len(candle_chart([bar(0, 5.0, 5.0, 0.0)], 60, 12, COLOURS).keys) == 1
-    assert "no bar yet" in text(candle_chart([], 60, 12, COLOURS))
-
-
-def test_results_are_counted_from_zero_outwards() -> None:
-    bins = bins_of([-12.0, -3.0, -0.1, 0.0, 0.5, 4.0, 11.0, NAN, INF], 40)
-    assert bins is not None and sum(bins.counts) == 7
-    assert bins.first < 0 < bins.first + len(bins.counts)
-    losses = sum(count for n, count in enumerate(bins.counts) if bins.first + n < 0)
-    assert losses == 3, "zero is an edge: no bin has both"
-    drawn = histogram_chart(bins, 70, 12, COLOURS)
-    assert_filled(drawn, 70, 12)
-    assert styles_of(drawn, "█") == {COLOURS.up, COLOURS.down}
-    assert list(drawn.keys) == list(range(bins.first, bins.first + len(bins.counts)))
-    assert text(histogram_chart(bins, 70, 12, COLOURS, symbol="ascii")).isascii()
-
-
-def test_results_all_alike_huge_and_none() -> None:
-    assert bins_of([], 20) is None and bins_of([NAN], 20) is None
-    assert "no result yet" in text(histogram_chart(None, 60, 10, COLOURS))
-    for values in ([0.0], [5.0] * 100, [-1e14, 1e14], [1e-9, 2e-9], [-7.0]):
-        bins = bins_of(values, 30)
-        assert bins is not None and sum(bins.counts) == len(values)
-        assert_filled(histogram_chart(bins, 60, 10, COLOURS), 60, 10)
-    assert "+" not in text(histogram_chart(Bins(1.0, 0, -3, (1, 2, 3)), 60, 10, COLOURS)).replace("+0", "")
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 2**50), *[st.floats()] * 5), max_size=30),
-    st.integers(3, 90),
-    st.integers(1, 24),
-    st.sampled_from(["braille", "block", "ascii"]),
-    st.integers(-3, 9),
-)
-def test_any_bars_give_a_chart_or_words(
-    bars: list[tuple[int, float, float, float, float, float]], width: int, height: int, symbol: GraphSymbol, step: int
-) -> None:
-    bars.sort(key=lambda one: one[0])
-    marks = [Mark(n, 1.0, "long") for n in range(-2, 40, 5)]
-    levels = [Level(-5, 50, float("nan"), "stop"), Level(3, 9, 1e200, "target")]
-    drawn = candle_chart(bars, width, height, COLOURS, marks=marks, levels=levels, step=step, symbol=symbol)
-    assert_filled(drawn, width, height)
-    assert_filled(histogram_chart(bins_of([b[1] for b in bars], width // 3), width, height, COLOURS), width, height)
 
 
 def test_ten_million_points_cost_the_columns_not_the_points() -> None:

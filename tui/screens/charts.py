@@ -26,10 +26,11 @@ from tui.screens.base import CockpitScreen
 from tui.screens.picker import PickDialog
 from tui.viewmodel import Frame, Line, Span
 from tui.widgets.candles import CandleChart
-from tui.widgets.chart import Chart, TimeChart, moment
+from tui.widgets.chart import Chart
 from tui.widgets.equity import DrawdownPanel, EquityPanel
 from tui.widgets.line import SpanLine
 from tui.widgets.results import ResultsChart
+from tui.widgets.time_chart import TimeChart, moment
 
 #: Between two looks at the data; a drawing takes some milliseconds.
 LOOK_S = 1.0

@@ -6,9 +6,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from engine.client import Bar, TradeView
-from tui.charts import GLYPHS, ChartColours, Drawing, Level, Mark, MarkKind, candle_chart
+from tui.charts import GLYPHS, Level, Mark, MarkKind, candle_chart
 from tui.glyphs import DOWN, FLAT, UP
-from tui.widgets.chart import Chart, moment
+from tui.plot import ChartColours, Drawing
+from tui.widgets.chart import Chart
+from tui.widgets.time_chart import moment
 
 #: Columns of a candle, from far to near.
 STEPS = (1, 2, 3, 4, 6)

@@ -11,7 +11,7 @@ from engine.core.text import safe_text
 from engine.core.types import DAY_US
 from tui.glyphs import fmt_clock, fmt_money
 from tui.viewmodel import change
-from tui.widgets.chart import TimeChart, moment
+from tui.widgets.time_chart import TimeChart, moment
 
 
 class EquityPanel(TimeChart):

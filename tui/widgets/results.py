@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from engine.core.text import safe_text
-from tui.charts import Bins, ChartColours, Drawing, bins_of, histogram_chart
+from tui.charts import Bins, bins_of, histogram_chart
+from tui.plot import ChartColours, Drawing
 from tui.widgets.chart import Chart
 
 EMPTY = "No round trip has ended yet: results appear here when positions close."
