@@ -210,8 +210,12 @@ ACTIONS: tuple[Action, ...] = (
         keys=("minus",),
     ),
     Action(name="zoom_reset", target="chart", label="all", help="All of it, and its end as it grows", keys=("0",)),
-    Action(name="pan_left", target="chart", label="earlier", help="Half a window earlier", keys=("H", "shift+left")),
-    Action(name="pan_right", target="chart", label="later", help="Half a window later", keys=("L", "shift+right")),
+    Action(
+        name="pan_left", target="chart", label="earlier", help="Half a window earlier", keys=("comma", "shift+left")
+    ),
+    Action(
+        name="pan_right", target="chart", label="later", help="Half a window later", keys=("full_stop", "shift+right")
+    ),
     Action(
         name="no_cursor",
         target="chart",
@@ -277,6 +281,8 @@ _KEY_NAMES = {
     "slash": "/",
     "plus": "+",
     "minus": "-",
+    "comma": ",",
+    "full_stop": ".",
     "equals_sign": "=",
     "underscore": "_",
     "enter": "Enter",

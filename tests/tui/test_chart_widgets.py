@@ -138,9 +138,9 @@ async def test_zoom_keeps_what_is_under_the_cursor_and_follows_the_end_without_o
         await pilot.press("plus")
         start, end = app.chart.window
         assert start < T0 + 200 * MINUTE < end < T0 + 309 * MINUTE
-        await pilot.press("H")
+        await pilot.press("comma")
         assert app.chart.window[1] < end
-        await pilot.press("L", "L", "L", "L", "L")
+        await pilot.press("full_stop", "full_stop", "full_stop", "full_stop", "full_stop")
         assert app.chart.window[1] == T0 + 309 * MINUTE
         await pilot.press("minus", "minus", "minus")
         assert app.chart.window is None
@@ -172,7 +172,7 @@ async def test_an_empty_chart_takes_every_key() -> None:
     app = ChartApp()
     async with app.run_test(size=(80, 20)) as pilot:
         app.chart.focus()
-        await pilot.press("h", "l", "plus", "minus", "0", "H", "L", "escape")
+        await pilot.press("h", "l", "plus", "minus", "0", "comma", "full_stop", "escape")
         assert app.chart.cursor is None and "no equity yet" in app.shown()
 
 
@@ -228,12 +228,12 @@ async def test_candles_zoom_by_columns_and_ask_for_more() -> None:
         assert not app.candles.shows_oldest
         await pilot.press("plus")
         assert len(app.candles.built().keys) == wide // 2
-        await pilot.press("H", "H")
+        await pilot.press("comma", "comma")
         assert app.candles.built().keys[-1] < walk(600)[-1][0]
         app.candles.set_bars(walk(700), [], 2)
         assert app.candles.built().keys[-1] < walk(600)[-1][0], "what is looked at stays, whatever comes"
         for _ in range(60):
-            await pilot.press("H")
+            await pilot.press("comma")
         assert app.candles.shows_oldest
         await pilot.press("0")
         assert app.candles.built().keys[-1] == walk(700)[-1][0]

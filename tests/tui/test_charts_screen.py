@@ -120,7 +120,7 @@ async def test_before_there_is_anything_every_chart_says_what_will_fill_it() -> 
         assert "no symbol has a price yet" in c.text()
         await c.press("f")
         assert "no bar yet" in c.text()
-        await c.press("h", "l", "plus", "minus", "0", "H", "L", "v", "v", "v", "v", "v", "E")
+        await c.press("h", "l", "plus", "minus", "0", "comma", "full_stop", "v", "v", "v", "v", "v", "E")
 
 
 async def test_the_cursor_is_the_same_moment_in_every_chart() -> None:
@@ -232,17 +232,17 @@ async def test_escape_cancels_loading_and_the_end_of_the_past_is_asked_for_once(
     async with cockpit(engine) as c:
         await opened(c)
         for _ in range(8):
-            await c.press("H")
+            await c.press("comma")
         assert len(past.asked) == 1
         await c.press("escape")
         assert past.older.cancelled()
         await looked(c)
         assert "cancelled" in c.text() and "Esc cancels" not in c.text()
-        await c.press("H", "minus", "H")
+        await c.press("comma", "minus", "comma")
         past.older.set_result([])
         await looked(c)
         asked = len(past.asked)
-        await c.press("H", "H")
+        await c.press("comma", "comma")
         assert len(past.asked) == asked, "there is nothing older"
 
 
@@ -253,7 +253,7 @@ async def test_a_database_that_fails_is_said_and_changes_nothing() -> None:
     async with cockpit(engine) as c:
         await opened(c)
         for _ in range(8):
-            await c.press("H")
+            await c.press("comma")
         past.older.set_exception(OSError("the database has gone\x1b]0;PWNED\x07"))
         await looked(c)
         assert "older bars: the database has gone" in c.text()

@@ -193,7 +193,7 @@ class ChartsScreen(CockpitScreen):
         folded = self._folded.get((self._exchange, self._symbol, self._timeframe))
         since = moment(folded.bars[0][0] - folded.length_us) if folded is not None and folded.bars else ""
         more = [f"  {len(folded.bars):,} bars from {since}"] if folded is not None and since else []
-        for words in (*more, "   h l cursor  + - zoom  H L earlier, later  0 all"):
+        for words in (*more, "   h l cursor  + - zoom  , . earlier, later  0 all"):
             if sum(len(span.text) for span in line) + len(words) <= self.size.width:
                 line.append(Span(words, "dim"))
         self.query_one("#picks", SpanLine).set_line(line)
