@@ -89,20 +89,21 @@ class MemoryJournal:
 
     async def append(self, expected_seq: int, events: Sequence[Numbered], ledger: Ledger) -> Sequence[Recorded]:
         """Keep the events; what comes back chains itself when it is read. Errors as in `engine.ports.Journal`."""
-        pairs = self.store.pairs
-        if self._epoch != self.store.epoch or self.store.holder is not self:
-            raise JournalFenced(f"epoch {self._epoch} is over, the ledger is at epoch {self.store.epoch}: stop")
-        head = len(pairs)
-        stop = expected_seq + len(events)
-        if expected_seq != head and (stop != head or not events or pairs[expected_seq:] != list(events)):
-            raise JournalConflict(f"the journal is at seq {head}, this engine believes {expected_seq}: stop")
+        store = self.store
+        if self._epoch != store.epoch or store.holder is not self:
+            raise JournalFenced(f"epoch {self._epoch} is over, the ledger is at epoch {store.epoch}: stop")
+        pairs = store.pairs
+        head, stop = len(pairs), expected_seq + len(events)
         if expected_seq == head:
-            check_first(expected_seq, events)
+            if not head:
+                check_first(head, events)
             if self._strict:
                 for seq, (n, event) in enumerate(events, start=head + 1):
                     check_storable(seq, event_id(ledger.ledger_id, event, n), event, payload_bytes(event))
             pairs.extend(events)
-        return _View(self.store, expected_seq, stop)
+        elif stop != head or not events or pairs[expected_seq:] != list(events):
+            raise JournalConflict(f"the journal is at seq {head}, this engine believes {expected_seq}: stop")
+        return _View(store, expected_seq, stop)
 
     async def close(self, why: str) -> None:
         """Release the store; a journal that does not hold it has nothing to release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from engine.core import events as ev
+from engine.core.events import CancelRequested, Event, OrderSubmitted, TradingStateChanged
 from engine.core.inputs import OrderReport, VenueReport
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
@@ -24,36 +24,33 @@ class Dispatch:
         self._last_number = ledger.intents
         self._refused: deque[OrderReport] = deque()
 
-    def act(self, ledger: Ledger, event: ev.Event) -> None:
+    def act(self, ledger: Ledger, event: Event) -> None:
         """The effect of one committed event; call it once per event, in order."""
-        match event:
-            case ev.OrderSubmitted():
-                self._send(ledger, event)
-            case ev.CancelRequested():
-                order = ledger.order(event.order_id)
-                if order is not None and order.is_open:
-                    self.venue.cancel(order)
-            case ev.TradingStateChanged():
-                if event.bot_id:
-                    return
-                if event.state is HALTED:
-                    self.latch.set(event.actor, event.reason)
-                elif event.previous is HALTED:
-                    self.latch.clear()
+        if isinstance(event, OrderSubmitted):
+            self._send(ledger, event)
+        elif isinstance(event, CancelRequested):
+            order = ledger.orders.get(event.order_id)
+            if order is not None:  # else it has ended meanwhile
+                self.venue.cancel(order)
+        elif isinstance(event, TradingStateChanged) and not event.bot_id:
+            if event.state is HALTED:
+                self.latch.set(event.actor, event.reason)
+            elif event.previous is HALTED:
+                self.latch.clear()
 
     def answer(self) -> VenueReport | None:
         """The next answer to what was sent, or was not sent after all; None when all have been given."""
         return self._refused.popleft() if self._refused else self.venue.answer()
 
-    def _send(self, ledger: Ledger, event: ev.OrderSubmitted) -> None:
-        if event.number <= self._last_number:  # I1: one send per client order id, ever
-            raise InvariantError(f"intent {event.number} would be sent again (the last was {self._last_number})")
-        self._last_number = event.number
+    def _send(self, ledger: Ledger, event: OrderSubmitted) -> None:
+        number = event.number
+        if number <= self._last_number:  # I1: one send per client order id, ever
+            raise InvariantError(f"intent {number} would be sent again (the last was {self._last_number})")
+        self._last_number = number
         order = ledger.orders.get(event.order_id)
         if order is None:
             raise InvariantError(f"order {event.order_id} is not open when it is to be sent")
-        why_not = self._last_look(ledger, order)
-        if why_not:
+        if order.adds_risk and (why_not := self._last_look(ledger, order)):
             self._refused.append(
                 OrderReport(
                     ts=order.submitted_ts,
@@ -68,9 +65,7 @@ class Dispatch:
         self.venue.submit(order)
 
     def _last_look(self, ledger: Ledger, order: Order) -> str:
-        """Why this order must not be sent after all; empty when it may. Synchronous with the send."""
-        if not order.adds_risk:
-            return ""
+        """Why an entry must not be sent after all; empty when it may. Synchronous with the send."""
         if self.latch.is_set():
             return "the halt latch is set"
         if self.hold or ledger.held:

@@ -20,7 +20,7 @@ from engine.core import decide
 from engine.core import events as ev
 from engine.core.books import House
 from engine.core.config import ConfigError, parse_config
-from engine.core.context import Context, State
+from engine.core.context import State, begin
 from engine.core.inputs import (
     GENESIS,
     MARKET_INPUTS,
@@ -154,7 +154,7 @@ class Engine:
 
     async def open_ledger(self, genesis: Sequence[ev.Event]) -> None:
         """Journal the first events of a fresh ledger."""
-        ctx = Context(self.state, self.setup, genesis[0].ts, genesis[0].cause)
+        ctx = begin(self.state, self.setup, genesis[0].ts, genesis[0].cause)
         self._keep(decide.apply(ctx, list(genesis)))
         await self.flush()
 
@@ -242,18 +242,19 @@ class Engine:
     async def play(self, values: Iterable[Taken]) -> None:
         """Market inputs in order: what the venue makes of each, then what we do. Most bring about nothing, so this loop is
         the path of every bar: no call that it can do without."""
-        state, on_candle, on_bar, setup = self.state, self.dispatch.venue.on_candle, decide.on_candle, self.setup
+        state, on_candle, on_bar = self.state, self.dispatch.venue.on_candle, decide.on_candle
+        setup, by_bars = self.setup, self.setup.bars
         for value in values:
             if self._attention:
                 if await self._attend(value):
                     continue
-                setup = self.setup
+                setup, by_bars = self.setup, self.setup.bars
             if type(value) is Candle:
                 for report in on_candle(value):
                     await self._apply(report)
                 self._last = value
                 events = on_bar(state, value, setup)
-                if not events and not setup.bars:
+                if not events and not by_bars:
                     continue
             elif type(value) is Tick:
                 self._last = value
@@ -272,7 +273,7 @@ class Engine:
                 events = decide.step(state, value, setup)
             if events and self._keep(events):
                 await self._commit_and_act()
-            if setup.bars and type(value) is Candle:
+            if by_bars and type(value) is Candle:
                 await self.recover()  # convention `bar`: the venue tries what rests once the core has had its say
 
     async def _attend(self, value: Taken) -> bool:
@@ -332,37 +333,39 @@ class Engine:
     # -- deciding -----------------------------------------------------------------------------------------------------
 
     async def _apply(self, value: Input) -> None:
-        if self._keep(decide.step(self.state, value, self.setup)):
+        events = decide.step(self.state, value, self.setup)
+        if events and self._keep(events):
             await self._commit_and_act()
 
     def _keep(self, events: Sequence[ev.Event]) -> bool:
         """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
-        if not events:
-            return False
         self._pending += enumerate(events)
-        acting = [event for event in events if event.effect]
-        self._unacted += acting
-        return bool(acting) or len(self._pending) >= BATCH_EVENTS
+        for event in events:
+            if event.effect:
+                self._unacted.append(event)
+        return bool(self._unacted) or len(self._pending) >= BATCH_EVENTS
 
     async def _commit_and_act(self) -> None:
         """The border of the promise: what is acted upon has been committed, in order, once."""
+        ledger, act, border = self.state.ledger, self.dispatch.act, self._border
         due = True
         while due:
             await self._commit()
-            if self._border is not None:
-                self._border("committed")
+            if border is not None:
+                border("committed")
             acting, self._unacted = self._unacted, []
             for event in acting:
-                self.dispatch.act(self.state.ledger, event)
-                if self._border is not None:
-                    self._border("acted")
+                act(ledger, event)
+                if border is not None:
+                    border("acted")
             due = self._take_answers()
 
     def _take_answers(self) -> bool:
         """Decide on the venue's answers up to the first that has an effect; True when there is something to commit now."""
-        answer = self.dispatch.answer
+        answer, state, setup = self.dispatch.answer, self.state, self.setup
         while (report := answer()) is not None:
-            if self._keep(decide.step(self.state, report, self.setup)):
+            events = decide.step(state, report, setup)
+            if events and self._keep(events):
                 return True
         return False
 
@@ -387,13 +390,10 @@ class Engine:
                 self._database_is_down(error)
                 await self._serve_while_down()
         if self.down_since is not None:
-            log.warning("database.back", down_s=round(asyncio.get_running_loop().time() - self.down_since, 1))
-            self.down_since = None
-            if self.observer:
-                self.observer.database(None)
+            self._database_is_back(self.down_since)
         ledger.seq += len(batch)
         self._pending = []
-        if self.observer:
+        if self.observer is not None:
             self.observer.committed(recorded)
 
     def _database_is_down(self, error: JournalUnavailable) -> None:
@@ -403,6 +403,12 @@ class Engine:
         log.error("database.down", reason=str(error))
         if self.observer:
             self.observer.database(self.down_since)
+
+    def _database_is_back(self, down_since: float) -> None:
+        log.warning("database.back", down_s=round(asyncio.get_running_loop().time() - down_since, 1))
+        self.down_since = None
+        if self.observer is not None:
+            self.observer.database(None)
 
     async def _serve_while_down(self) -> None:
         """Nothing can be decided, yet a halt must hold: the latch needs no database."""
@@ -487,7 +493,7 @@ class Engine:
         previous, self.setup = ledger.config_version, setup
         self.dispatch.venue.configure(setup.costs)
         market.arm(setup)
-        ctx = Context(self.state, setup, command.ts, command.cause)
+        ctx = begin(self.state, setup, command.ts, command.cause)
         event = ev.ConfigActivated(
             ts=command.ts,
             cause=command.cause,
@@ -512,7 +518,7 @@ class Engine:
             raise ActivationRefused(f"config {version}: {error}") from error
 
     def _rejected(self, command: Command, reason: str) -> Sequence[ev.Event]:
-        ctx = Context(self.state, self.setup, command.ts, command.cause)
+        ctx = begin(self.state, self.setup, command.ts, command.cause)
         event = ev.ConfigRejected(
             ts=command.ts, cause=command.cause, version=command.version, actor=command.actor, reason=reason
         )

@@ -36,11 +36,17 @@ class Messages(msgspec.Struct):
             self.in_minute += 1
             self.in_day += 1
             return
-        minute, day = ts // MINUTE_US, ts // DAY_US
-        self.in_second = 1
-        self.in_minute = self.in_minute + 1 if minute == self.minute else 1
-        self.in_day = self.in_day + 1 if day == self.day else 1
-        self.second, self.minute, self.day = second, minute, day
+        self.second, self.in_second = second, 1
+        day = ts // DAY_US
+        if day == self.day:
+            self.in_day += 1
+        else:
+            self.day, self.in_day = day, 1
+        minute = ts // MINUTE_US
+        if minute == self.minute:
+            self.in_minute += 1
+        else:
+            self.minute, self.in_minute = minute, 1
 
     def at(self, ts: int) -> tuple[int, int, int]:
         """The counts of second, minute and day as they are at `ts`."""

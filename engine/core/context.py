@@ -12,7 +12,7 @@ from engine.core.market import Market
 from engine.core.positions import Account
 from engine.core.risk import View
 from engine.core.setup import Setup
-from engine.core.types import HALTED, PAUSED, REDUCING, TradingState, uuid7_of
+from engine.core.types import HALTED, PAUSED, REDUCING, TradingState, uuid7_of, uuid7_prefix
 
 
 class State(msgspec.Struct):
@@ -20,29 +20,30 @@ class State(msgspec.Struct):
 
     ledger: Ledger
     market: Market
-    quiet_until: int = 0  # ticks before this bring about nothing, as long as no event has been decided
+    # As long as no event has been decided:
+    quiet_until: int = 0  # ticks before this bring about nothing
+    settled: bool = False  # all exits rest where they are to be, and no bar moves them
 
 
-class Context:
-    """One input's decision under way. Intent numbers and ids come from here, so that they are the same in every replay."""
+class Context(msgspec.Struct, eq=False):
+    """One input's decision under way (`begin`). Intent numbers and ids come from here, so that they are the same in every
+    replay."""
 
-    __slots__ = ("_key", "_number", "cause", "ledger", "market", "setup", "state", "told", "ts")
-
-    def __init__(self, state: State, setup: Setup, ts: int, cause: Cause) -> None:
-        self.state = state
-        self.ledger = state.ledger
-        self.market = state.market
-        self.setup = setup
-        self.ts = ts
-        self.cause = cause
-        self._number = state.ledger.intents
-        self._key = ""
-        self.told: set[str] = set()  # stops whose end has been said by this input
+    state: State
+    ledger: Ledger
+    market: Market
+    setup: Setup
+    ts: int
+    cause: Cause
+    last_number: int
+    told: set[str] = set()  # stops whose end has been said by this input
+    _key: str = ""
+    _prefix: str = ""
 
     def number(self) -> int:
         """The next intent's number: order of sending, for ever increasing."""
-        self._number += 1
-        return self._number
+        self.last_number = number = self.last_number + 1
+        return number
 
     def id(self, kind: str, *parts: object) -> str:
         """A UUIDv7 from the input's time and sha256(ledger id, cause, kind, parts)."""
@@ -51,7 +52,8 @@ class Context:
             self._key = (
                 f"{self.ledger.ledger_id}|{c.ts}|{c.late}|{c.source}|{c.symbol}|{c.phase}|{c.kind}|{c.ordinal}\x1f"
             )
-        return uuid7_of(self.ts, hashlib.sha256(f"{self._key}{kind}{parts}".encode()).hexdigest())
+            self._prefix = uuid7_prefix(self.ts)
+        return uuid7_of(self._prefix, hashlib.sha256(f"{self._key}{kind}{parts}".encode()).hexdigest())
 
     def view(self, account: Account | None = None) -> View:
         """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""
@@ -72,3 +74,9 @@ class Context:
         account = ledger.halt_policy if ledger.state in states else ""
         book = ledger.bots.get(bot_id)
         return (account, book.policy if book is not None and book.state in states else "")
+
+
+def begin(state: State, setup: Setup, ts: int, cause: Cause) -> Context:
+    """The context of an input at `ts` (us UTC)."""
+    ledger = state.ledger
+    return Context(state, ledger, state.market, setup, ts, cause, ledger.intents)

@@ -14,7 +14,7 @@ from engine.core import bars, exits, orders, risk
 from engine.core import events as ev
 from engine.core.commands import bot_status, on_command, on_house
 from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
-from engine.core.context import Context, State
+from engine.core.context import Context, State, begin
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits, taken_back
 from engine.core.fills import on_fill, on_funding, on_liquidation
 from engine.core.inputs import (
@@ -69,7 +69,7 @@ def step(state: State, value: Input, setup: Setup) -> Sequence[ev.Event]:
     kind = type(value)
     answer = _ANSWERS.get(kind)
     if answer is not None:
-        ctx = Context(state, setup, value.ts, value.cause)
+        ctx = begin(state, setup, value.ts, value.cause)
         return _settle(ctx, answer(ctx, value))
     if kind is Candle:
         return on_candle(state, cast(Candle, value), setup)
@@ -80,7 +80,7 @@ def step(state: State, value: Input, setup: Setup) -> Sequence[ev.Event]:
     state.market.hear(value)
     if kind is not Funding:
         return ()
-    ctx = Context(state, setup, value.ts, value.cause)
+    ctx = begin(state, setup, value.ts, value.cause)
     return _settle(ctx, on_funding(ctx, cast(Funding, value)))
 
 
@@ -101,17 +101,17 @@ def _settle(ctx: Context, events: Events) -> Events:
     """Evolve events and what they bring about, breadth first; returns the same list, grown."""
     if not events:
         return events
-    ledger, by_bars = ctx.ledger, ctx.setup.bars
-    ctx.state.quiet_until = 0
+    ledger, state, by_bars = ctx.ledger, ctx.state, ctx.setup.bars
+    state.quiet_until, state.settled = 0, False
     for event in events:  # grows while it is walked
         evolve(ledger, event)
         follow = FOLLOWERS.get(type(event))
-        if follow is not None:
-            events += follow(ctx, event)
+        if follow is not None and (more := follow(ctx, event)):
+            events += more
+            if len(events) > EVENTS_MAX:
+                raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
         if by_bars:
             events += bars.follow(ctx, event)
-        if len(events) > EVENTS_MAX:
-            raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
     return events
 
 
@@ -123,22 +123,24 @@ def on_candle(state: State, candle: Candle, setup: Setup) -> Sequence[ev.Event]:
     on the ledger that the one before has left: limits count what is on its way (I8)."""
     ledger = state.ledger
     series = state.market.series[(candle.exchange, candle.symbol)]
-    series.observe(candle)
+    calls = series.observe(candle)
     if setup.bars:
-        return _on_bar(Context(state, setup, candle.ts, candle.cause), series)
-    restless = (
-        [p for p in ledger.positions.values() if _restless(p, ledger, setup, candle)] if ledger.positions else None
-    )
-    if not restless and not series.calls:
+        return _on_bar(begin(state, setup, candle.ts, candle.cause), series)
+    restless = _restless(state, setup, candle) if ledger.positions and not state.settled else None
+    if not restless and not calls:
         return ()
-    ctx = Context(state, setup, candle.ts, candle.cause)
+    ctx = begin(state, setup, candle.ts, candle.cause)
     out: Events = []
-    for position in sorted(restless or (), key=lambda p: (p.opened_ts, p.id)):
+    for position in restless or ():
         out += _settle(ctx, _manage(ctx, position, series, candle))
-    if series.calls:
+    if calls:
         for runner in series.runners:
-            for decide in (_on_life, _on_exit_signal, _on_entry_signal):
-                out += _settle(ctx, decide(ctx, runner, series))
+            if not runner.announced or runner.error is not None:
+                out += _settle(ctx, _on_life(ctx, runner, series))
+            if runner.signal & _EXITS:
+                out += _settle(ctx, _on_exit_signal(ctx, runner, series))
+            if runner.signal & _ENTERS:
+                out += _settle(ctx, _on_entry_signal(ctx, runner, series))
     return out
 
 
@@ -151,8 +153,16 @@ def _on_bar(ctx: Context, series: Series) -> Sequence[ev.Event]:
     return out
 
 
-def _restless(position: Position, ledger: Ledger, setup: Setup, candle: Candle) -> bool:
-    """Whether a bar may change how a position is left; most of the time all its exits rest where they are."""
+def _restless(state: State, setup: Setup, candle: Candle) -> list[Position]:
+    """The positions, oldest first, that a bar may change the exits of; most of the time all rest where they are."""
+    ledger = state.ledger
+    found = [p for p in ledger.open_positions() if _may_change(p, ledger, setup, candle)]
+    if not found and not setup.moves and ledger.calm:
+        state.settled = all(p.resting == p.wants for p in ledger.positions.values())
+    return found
+
+
+def _may_change(position: Position, ledger: Ledger, setup: Setup, candle: Candle) -> bool:
     if position.symbol != candle.symbol or position.exchange != candle.exchange:
         return False
     if position.resting != position.wants or not ledger.calm:
@@ -212,7 +222,7 @@ def _on_life(ctx: Context, runner: Runner, series: Series) -> Events:
 
 
 def _on_exit_signal(ctx: Context, runner: Runner, series: Series) -> Events:
-    if not runner.signal & (EXIT_LONG | EXIT_SHORT) or not runner.bot.exits.use_exit_signal:
+    if not runner.bot.exits.use_exit_signal:
         return []
     out: Events = []
     for side, flag in ((LONG, EXIT_LONG), (SHORT, EXIT_SHORT)):
@@ -226,7 +236,7 @@ def _on_exit_signal(ctx: Context, runner: Runner, series: Series) -> Events:
 def _on_entry_signal(ctx: Context, runner: Runner, series: Series) -> Events:
     """One direction, and not its end at the same time; into no position, one that may take more, or a reversal."""
     signal = runner.signal
-    side = _ENTRIES.get(signal & ~_EXIT_OF.get(signal & (ENTER_LONG | ENTER_SHORT), 0))
+    side = _ENTRIES.get(signal & ~_EXIT_OF.get(signal & _ENTERS, 0))
     if side is None or ctx.ledger.bots[runner.bot.id].status is not RUNNING:
         return []
     own = _position(ctx, runner, series, side)
@@ -247,6 +257,7 @@ def _position(ctx: Context, runner: Runner, series: Series, side: PositionSide) 
     return ctx.ledger.open_position(runner.bot.id, series.instrument.exchange, series.instrument.symbol, side)
 
 
+_EXITS, _ENTERS = EXIT_LONG | EXIT_SHORT, ENTER_LONG | ENTER_SHORT
 #: An entry alone, or beside the end of the other side, which makes it a reversal; anything else is contradictory.
 _EXIT_OF = {ENTER_LONG: EXIT_SHORT, ENTER_SHORT: EXIT_LONG}
 _ENTRIES = {ENTER_LONG: LONG, ENTER_SHORT: SHORT}
@@ -260,14 +271,16 @@ def on_tick(state: State, tick: Tick, setup: Setup) -> Sequence[ev.Event]:
     if tick.ts < state.quiet_until:
         return ()
     ledger, ts = state.ledger, tick.ts
-    due = min(ledger.day_end, ledger.sampled_ts + setup.sample_us)
-    if ledger.next_expiry:
-        due = min(due, ledger.next_expiry)
+    due = ledger.sampled_ts + setup.sample_us
+    if ledger.day_end < due:
+        due = ledger.day_end
+    if ledger.next_expiry and ledger.next_expiry < due:
+        due = ledger.next_expiry
     if ts < due and risk.calm(ledger, state.market, setup):
         if not ledger.positions or not risk.watches(setup):
             state.quiet_until = due
         return ()
-    ctx = Context(state, setup, tick.ts, tick.cause)
+    ctx = begin(state, setup, tick.ts, tick.cause)
     return _settle(ctx, _on_tick(ctx))
 
 

@@ -134,11 +134,12 @@ def place_exits(ctx: Context, position: Position) -> Events:
         out += cancel(ctx, wrong, "replaced")
     # A stop and its target: the venue may end one by the other; more than two are ours to see to.
     group = position.id if len(wants) == 2 else ""
+    view = ctx.view(ctx.ledger.accounts[position.portfolio_id]) if place else None  # nothing is folded between them
     for want in place:
         order = leaving(
             ctx, position, instrument, want.role, want.order_type, want.quantity, want.price, want.stop_price, group
         )
-        out += gated(ctx, order, want.price or want.stop_price)
+        out += gated(ctx, order, want.price or want.stop_price, view=view)
     return out
 
 

@@ -40,7 +40,7 @@ BITS = {rule: 1 << index for index, rule in enumerate(RULES)}
 class CompiledRules:
     """A document over one stream of closed bars. Not shared between streams: it holds the state of the windows."""
 
-    __slots__ = ("_nodes", "_rules", "_steps", "document", "indicators", "memory_bars")
+    __slots__ = ("_nodes", "_reads", "_rules", "_steps", "document", "indicators", "memory_bars")
 
     def __init__(self, document: RuleDocument) -> None:
         self.document = document
@@ -48,6 +48,7 @@ class CompiledRules:
         builder = _Builder(self.indicators)
         self._nodes = {name: builder.build(rule) for name, rule in document.rules()}
         self._steps = tuple(builder.steps)
+        self._reads = tuple(builder.reads.items())
         #: Bars before the last one that an answer depends on, beyond what the indicators remember.
         self.memory_bars = max(_memory_bars(rule) for _, rule in document.rules())
         self._rules = tuple((BITS[name], node.is_true) for name, node in self._nodes.items())
@@ -83,15 +84,17 @@ class CompiledRules:
         return fired
 
     def replay(self, series: Mapping[str, NDArray[np.float64]], row: int) -> None:
-        """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, from its series as columns."""
+        """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, as columns: of what the rules read."""
         indicators = self.indicators
+        read = [(slot, series[name]) for name, slot in self._reads]
         looks_back = self.memory_bars + 1 if self._steps else 1
         for at in range(max(0, row - looks_back), row + 1):
-            indicators.now, indicators.before = indicators.before, indicators.now
-            for name, slot in indicators.slots.items():
-                indicators.now[slot] = series[name].item(at)
+            indicators.before, indicators.now = indicators.now, indicators.before
+            now = indicators.now
+            for slot, column in read:
+                now[slot] = column.item(at)
             for step in self._steps:
-                step(indicators.now, indicators.before)
+                step(now, indicators.before)
 
     def truth(self, rule: str) -> Truth:
         """A rule of RULES on the last bar: True, False, or None for unknown. One that the document has not is False."""
@@ -136,6 +139,7 @@ class _Builder:
         self._indicators = indicators
         self._constants: dict[float, int] = {}
         self.steps: list[Callable[[Slots, Slots], None]] = []
+        self.reads: dict[str, int] = {}  # slots of the series that the rules read
 
     def build(self, condition: Condition) -> _Node:
         if isinstance(condition, (Compare, Cross)):
@@ -163,7 +167,8 @@ class _Builder:
 
     def _slot(self, operand: float | str) -> int:
         if isinstance(operand, str):
-            return self._indicators.slots[operand]
+            slot = self.reads[operand] = self._indicators.slots[operand]
+            return slot
         if operand not in self._constants:
             self._constants[operand] = self._indicators.add_constant(float(operand))
         return self._constants[operand]

@@ -180,17 +180,18 @@ def restore(snapshot: bytes | str) -> Ledger:
 
 def evolve(ledger: Ledger, event: ev.Event) -> None:
     """Apply one event. Raises InvariantError only for what cannot have been decided by this core."""
-    handler = _HANDLERS.get(type(event))
-    if handler is None:
-        raise InvariantError(f"no handler for event {type(event).__name__}")
+    try:
+        handler = _HANDLERS[type(event)]
+    except KeyError:
+        raise InvariantError(f"no handler for event {type(event).__name__}") from None
     handler(ledger, event)
     cause = event.cause
-    if cause is not ledger.cursor:  # the events of one input share it
+    if cause is not ledger.cursor:  # the events of one input share it, and their time
         ledger.cursor = cause
         if cause.kind == "command":
             ledger.commands = cause.ordinal
-    if event.ts > ledger.now:
-        ledger.now = event.ts
+        if event.ts > ledger.now:
+            ledger.now = event.ts
 
 
 def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:

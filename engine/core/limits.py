@@ -279,6 +279,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_in_doubt: Bound
     risk_rules: tuple[RiskRule, ...]
     limits_messages: bool  # there is a limit of G8
+    adds_up: bool  # there is a hard limit on what all positions and entries add up to: sizing leaves room for it
 
     def says(self, name: str) -> bool:
         """Whether there is such a limit at all."""
@@ -292,7 +293,12 @@ def compile_limits(limits: Limits) -> Bounds:
         value = getattr(limits, name)
         ready[name] = _bound(value) if isinstance(value, Limit | Floor) else value
     rates = (limits.max_messages_per_second, limits.max_messages_per_minute, limits.max_messages_per_day)
-    return Bounds(**ready, limits_messages=any(rate != Limit() for rate in rates))
+    sums = (limits.max_position_value, limits.max_gross_exposure_pct, limits.max_leverage)
+    return Bounds(
+        **ready,
+        limits_messages=any(rate != Limit() for rate in rates),
+        adds_up=any(limit.hard is not None for limit in sums),
+    )
 
 
 def _bound(limit: Limit | Floor) -> Bound:

@@ -46,9 +46,14 @@ class Runner:
         """Push a closed bar; True when the dispatcher has to look. What a strategy raises is kept for it: it stops the bot,
         not the engine."""
         try:
-            signal = self.strategy.on_bar(candle) or 0  # a strategy that forgets to answer says nothing
+            signal = self.strategy.on_bar(candle)
+            if not signal and self.announced:  # most bars; None of a strategy that forgets to answer says nothing, too
+                self.signal = 0
+                return False
             if signal:
                 self._check(signal)
+            else:
+                signal = 0
         except Exception as error:
             self.error, self.signal = error, 0
             return True
@@ -117,14 +122,15 @@ class Series:
     """What is known of one symbol. Times are us UTC; prices floats as recorded, `price` the last one as money."""
 
     __slots__ = (
-        "_due",
         "_heard",
+        "_heard_after",
+        "_heard_ts",
         "_mark_money",
         "_money",
+        "_priced",
         "atrs",
         "band_us",
         "bars",
-        "calls",
         "close_ts",
         "features",
         "instrument",
@@ -148,12 +154,13 @@ class Series:
         self.close_ts = -1
         self.bars = 0
         self.words = 0  # what came between the bars
-        self._due: int | None = None
+        self._heard_ts = 0  # when the last word between bars arrived ...
+        self._heard_after = -1  # ... and how many bars had been seen then
         self.atrs: IndicatorSet | None = None
-        self.calls = False  # a runner has something to say
         self.features: dict[str, Feature] = {}  # the last of each name, for runners that come later
         self.band_us = 0  # how far back `band` is asked for
         self._heard: deque[tuple[int, float, float]] = deque()  # (second, lowest, highest) between bars
+        self._priced: float | None = None  # what `_money` is worth: a bar then has nothing to reset
         self._money: Decimal | None = None
         self._mark_money: Decimal | None = None
 
@@ -167,26 +174,29 @@ class Series:
     @property
     def price(self) -> Decimal | None:
         """The last price as money, None before the first and for what is no price (NaN, zero)."""
-        if self._money is None and self.last is not None and 0 < self.last < INFINITY:
-            self._money = money(self.last)
+        last = self.last
+        if last is not self._priced:
+            self._priced = last
+            self._money = money(last) if last is not None and 0 < last < INFINITY else None
         return self._money
 
-    def observe(self, candle: Candle) -> None:
-        """Take in a closed bar. Raises InvariantError when it goes back in time: nothing computed from it could be trusted."""
+    def observe(self, candle: Candle) -> bool:
+        """Take in a closed bar; True when a runner has something to say. Raises InvariantError when it goes back in time:
+        nothing computed from it could be trusted."""
         ts = candle.ts
         if ts <= self.close_ts:
             raise InvariantError(f"candle of {candle.symbol} goes back in time: {ts} after {self.close_ts}")
         self.close_ts = ts
         self.last = candle.close
-        self._money = self._due = None
         self.bars += 1
         self.tail.append(candle)
         if self.atrs is not None:
             self.atrs.update(candle)
-        self.calls = False
+        calls = False
         for runner in self.runners:
             if runner.on_bar(candle):
-                self.calls = True
+                calls = True
+        return calls
 
     @property
     def timeframe_us(self) -> int:
@@ -215,17 +225,16 @@ class Series:
             bid, ask = (value.bid, value.ask) if isinstance(value, Quote) else (value.bids[0][0], value.asks[0][0])
             self.last = (bid + ask) / 2
             self.spread = (bid, ask)
-        self._money = None
         self.words += 1
-        self._due = value.received_ts
+        self._heard_ts, self._heard_after = value.received_ts, self.bars
         self._keep(value.ts, self.last)
 
     @property
     def due(self) -> int | None:
         """When the next word is due: a bar after a bar, at once after a quote; None when nothing was heard."""
-        if self._due is None and self.bars:
-            self._due = self.tail[-1].received_ts + self.tail[-1].timeframe_us
-        return self._due
+        if self._heard_after == self.bars:
+            return self._heard_ts
+        return self.tail[-1].received_ts + self.tail[-1].timeframe_us if self.bars else None
 
     def _keep(self, ts: int, price: float) -> None:
         """Remember a price between bars, second by second, as long as `band` may ask for it."""
@@ -258,11 +267,12 @@ class Series:
     def age_us(self, now: int) -> int | None:
         """How late the newest bar arrived, or how long it has been silent beyond what is normal, in us; None when nothing was
         heard."""
-        due = self.due
-        if due is None:
-            return None
-        late = self.tail[-1].received_ts - self.tail[-1].ts if self.bars else 0
-        return max(late, now - due, 0)
+        if not self.bars:
+            return max(now - self._heard_ts, 0) if self._heard_after == 0 else None
+        newest = self.tail[-1]
+        arrived = newest.received_ts
+        due = self._heard_ts if self._heard_after == self.bars else arrived + newest.timeframe_us
+        return max(arrived - newest.ts, now - due, 0)
 
     def atr(self, period: int) -> float | None:
         """Average true range of the last `period` bars, in price units; None while unknown."""

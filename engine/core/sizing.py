@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engine.core.books import BotBook
 from engine.core.config import Sizing
 from engine.core.limits import Bounds
-from engine.core.risk import DenyCode, View, fee_rate, notional
+from engine.core.risk import DenyCode, View, notional
 from engine.core.setup import BotSetup
 from engine.core.types import (
     BUY,
@@ -99,16 +99,17 @@ def kelly_pct(sizing: Sizing, book: BotBook) -> Decimal:
     return min(max(edge, ZERO) * sizing.kelly_fraction * 100, sizing.kelly_cap_pct)
 
 
-def _headroom(view: View, bot: BotSetup, instrument: Instrument, side: PositionSide) -> Iterator[tuple[Decimal, str]]:
+def _headroom(view: View, bot: BotSetup, instrument: Instrument, side: PositionSide) -> list[tuple[Decimal, str]]:
     """(notional still allowed, gate) of each hard limit."""
-    rate = fee_rate(view.setup)
-    margin = ONE / bot.margin.leverage if instrument.kind is LINEAR else ONE
-    yield view.free() / (margin + rate), "BUYING_POWER"
     plan = view.plan(bot.id)
+    margin = ONE / bot.margin.leverage if instrument.kind is LINEAR else ONE
+    rooms = [(view.free() / (margin + plan.fee_rate), "BUYING_POWER")]
     if plan.tight.max_order_value.hard is not None:
-        yield plan.tight.max_order_value.hard, "MAX_ORDER_VALUE"
+        rooms.append((plan.tight.max_order_value.hard, "MAX_ORDER_VALUE"))
     for limits, bot_id in ((plan.own, bot.id), (plan.account, "")):
-        yield from _open_room(view, bot, instrument, side, limits, bot_id)
+        if limits.adds_up:
+            rooms += _open_room(view, bot, instrument, side, limits, bot_id)
+    return rooms
 
 
 def _open_room(

@@ -304,17 +304,22 @@ def money(price: float) -> Decimal:
 
 def uuid7(ts: int, *parts: str) -> str:
     """UUIDv7 (RFC 9562): 48 bits of ms from `ts` (us UTC), the rest from sha256 of `parts`. Pure: same in, same out."""
-    return uuid7_of(ts, hashlib.sha256("\x1f".join(parts).encode()).hexdigest())
+    return uuid7_of(uuid7_prefix(ts), hashlib.sha256("\x1f".join(parts).encode()).hexdigest())
 
 
 #: The first digit of the fourth group: the variant's two bits, and two of the hash.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
-def uuid7_of(ts: int, digest: str) -> str:
-    """The UUIDv7 of a time and the hex digits of a hash (20 are used); text work alone, as ids are made for every event."""
+def uuid7_prefix(ts: int) -> str:
+    """What the UUIDv7s of a time (us UTC) have in common: its 48 bits of ms, and the version."""
     ms = f"{ts // 1000 & 0xFFFF_FFFF_FFFF:012x}"
-    return f"{ms[:8]}-{ms[8:]}-7{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
+    return f"{ms[:8]}-{ms[8:]}-7"
+
+
+def uuid7_of(prefix: str, digest: str) -> str:
+    """The UUIDv7 of a time's prefix and the hex digits of a hash (20 are used); text work alone: ids are made for every event."""
+    return f"{prefix}{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
 
 
 def entity_id(ledger_id: str, kind: str, name: str) -> str:

@@ -171,7 +171,7 @@ class Matcher:
 
     def _trigger(self, resting: Resting, reference: Decimal, executed_ts: int, kind: str) -> Iterator[Match]:
         resting.triggered_ts = self.candle.ts
-        self.market.stale = True
+        self.market.changed()
         if resting.order.price is None:
             yield self._take(resting, reference, executed_ts, kind)
         else:

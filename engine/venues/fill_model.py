@@ -14,7 +14,7 @@ from math import inf, nextafter
 import msgspec
 
 from engine.core.config import Costs
-from engine.core.inputs import Candle, Mark
+from engine.core.inputs import Mark
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Position
@@ -82,7 +82,8 @@ class Resting(msgspec.Struct):
 
 
 class Market:
-    """One symbol at the venue: its orders in the order of sending, and what was last heard of it."""
+    """One symbol at the venue: its orders in the order of sending, and what was last heard of it. A bar within `quiet_above`
+    and `quiet_below` touches nothing here, without a look at the orders."""
 
     def __init__(self, exchange: str, symbol: str, instrument: Instrument | None) -> None:
         self.exchange = exchange
@@ -93,9 +94,7 @@ class Market:
         self.depth = Depth(self.instrument.contract_size)
         self.traded: float | None = None  # the last trade
         self.mark: Decimal | None = None
-        self.stale = True
-        self.low_watch = inf
-        self.high_watch = -inf
+        self.changed()
 
     @property
     def last(self) -> Decimal | None:
@@ -107,12 +106,18 @@ class Market:
 
     def add(self, resting: Resting) -> None:
         self.orders.append(resting)
+        self.changed()
+
+    def changed(self) -> None:
+        """What rests here has changed: the next bar works out again what it must not touch (`watch`)."""
         self.stale = True
+        self.low_watch = self.quiet_above = inf
+        self.high_watch = self.quiet_below = -inf
 
     def remove(self, resting: Resting) -> None:
         resting.gone = True
         self.orders.remove(resting)
-        self.stale = True
+        self.changed()
 
     def positions(self, ledger: Ledger | None) -> list[Position]:
         """Open positions here that can be liquidated, oldest first."""
@@ -135,10 +140,6 @@ class Market:
                 return True
         return False
 
-    def passes(self, candle: Candle) -> bool:
-        """Nothing here is touched by a bar, as far as is known without looking at the orders again. Never so of futures."""
-        return self.low_watch < candle.low and candle.high < self.high_watch and not self.stale and not self.linear
-
     def watch(self) -> None:
         """Work out the prices that a bar must stay between, as floats, for nothing here to be touched.
 
@@ -158,6 +159,8 @@ class Market:
             else:
                 low = max(low, nextafter(float(price), inf))
         self.low_watch, self.high_watch = low, high
+        if not self.linear:  # a future's bar may liquidate, whatever rests
+            self.quiet_above, self.quiet_below = low, high
 
 
 # -- what the matchers yield -------------------------------------------------------------------------------------------
@@ -308,4 +311,4 @@ def on_mark(market: Market, ledger: Ledger | None, value: Mark, mark: Decimal) -
             follow(resting, mark)
             if reached(resting, mark):
                 resting.triggered_ts = value.ts
-                market.stale = True
+                market.changed()

@@ -130,7 +130,7 @@ class Past:
         for key, market in self.floor.markets.items():
             heir = to.markets.setdefault(key, Market(*key, to.instruments.get(key)))
             heir.depth, heir.traded, heir.mark = market.depth, market.traded, market.mark
-            heir.stale = True
+            heir.changed()
         for order_id, was in self.floor.orders.items():
             if (now := to.orders.get(order_id)) is not None:
                 now.arrived, now.queue, now.triggered_ts, now.extreme = (

@@ -225,7 +225,7 @@ class PaperVenue:
     def on_candle(self, candle: Candle) -> Iterable[VenueReport]:
         """Reports of one bar, one at a time: the caller acts on each before the next is worked out."""
         market = self._floor.markets.get((candle.exchange, candle.symbol))
-        if market is not None and market.passes(candle):
+        if market is not None and market.quiet_above < candle.low and candle.high < market.quiet_below:
             return ()
         if self._past is not None:
             self._end_of_past(self._past)

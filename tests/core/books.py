@@ -8,7 +8,7 @@ from typing import Any
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import parse_config
-from engine.core.context import Context, State
+from engine.core.context import State, begin
 from engine.core.inputs import (
     PHASE_AFTER,
     Cause,
@@ -120,7 +120,7 @@ class Book:
         self.number = 0
         self.broken = False
         first = genesis(self.setup, balance)
-        self._did(decide.apply(Context(self.state, self.setup, 0, first[0].cause), first))
+        self._did(decide.apply(begin(self.state, self.setup, 0, first[0].cause), first))
 
     @property
     def ledger(self) -> Ledger:
@@ -182,7 +182,7 @@ class Book:
         if of is None and rules.kind is InstrumentKind.SPOT:
             fields["position_side"] = PositionSide.LONG
         submitted = ev.OrderSubmitted(ts=self.ts, cause=self._cause("order"), **(fields | more))
-        self._did(decide.apply(Context(self.state, self.setup, self.ts, submitted.cause), [submitted]))
+        self._did(decide.apply(begin(self.state, self.setup, self.ts, submitted.cause), [submitted]))
         if accepted:
             self.report(submitted.order_id, OrderStatus.ACCEPTED)
         return self.ledger.orders[submitted.order_id]

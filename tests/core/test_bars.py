@@ -12,7 +12,7 @@ from engine.core import bars
 from engine.core import events as ev
 from engine.core.bar_exits import Bar, Held, Stop, candidates, initial_stop, tightened, trailed
 from engine.core.config import Config, Exits, Trailing
-from engine.core.context import Context
+from engine.core.context import begin
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, Feature
 from engine.core.strategy import ENTER_LONG, NO_PROPOSAL, Proposal, Strategy
 from engine.core.types import MINUTE_US, TradingState, Verb
@@ -142,7 +142,7 @@ async def test_orders_of_a_bot_that_no_longer_runs_are_left_alone(tmp_path: Path
     await entered(world)
     position = world.ledger.open_positions()[0]
     world.engine.state.market.series[("test", "BTC/USDT")].runners.clear()
-    ctx = Context(world.engine.state, world.engine.setup, 1, Cause(1, 0, "", "", PHASE_AFTER, "probe", 0))
+    ctx = begin(world.engine.state, world.engine.setup, 1, Cause(1, 0, "", "", PHASE_AFTER, "probe", 0))
     for event in [e for _, e in world.store.pairs if isinstance(e, ev.OrderSubmitted | ev.OrderFilled)]:
         assert bars.follow(ctx, event) == []
     assert world.ledger.open_positions() == [position]

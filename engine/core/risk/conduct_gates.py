@@ -33,12 +33,16 @@ def message_rate(view: View, intent: Intent) -> GateResult:
 
 def rate(messages: Messages, limits: Bounds, now: int, more: int = 1) -> GateResult:
     """The worst of the three windows; the second when all is well. `more` is a message under way."""
-    second, minute, day = messages.at(now)
-    word = counted(_RATE, DenyCode.MESSAGES_SECOND, second + more, limits.max_messages_per_second)
-    if minute + more > limits.max_messages_per_minute.calm_to:
-        word = worse(word, _counted(DenyCode.MESSAGES_MINUTE, minute + more, limits.max_messages_per_minute))
-    if day + more > limits.max_messages_per_day.calm_to:
-        word = worse(word, _counted(DenyCode.MESSAGES_DAY, day + more, limits.max_messages_per_day))
+    count = messages.in_second + more if now // SECOND_US == messages.second else more
+    word = counted(_RATE, DenyCode.MESSAGES_SECOND, count, limits.max_messages_per_second)
+    per_minute, per_day = limits.max_messages_per_minute, limits.max_messages_per_day
+    # Counts that may be over by now: when these are calm, so are the true ones.
+    if messages.in_minute + more > per_minute.calm_to or messages.in_day + more > per_day.calm_to:
+        _, minute, day = messages.at(now)
+        if minute + more > per_minute.calm_to:
+            word = worse(word, _counted(DenyCode.MESSAGES_MINUTE, minute + more, per_minute))
+        if day + more > per_day.calm_to:
+            word = worse(word, _counted(DenyCode.MESSAGES_DAY, day + more, per_day))
     return word
 
 

@@ -78,7 +78,7 @@ GATES: tuple[Gate, ...] = (
 
 # -- an intent -----------------------------------------------------------------------------------------------------------
 
-#: Gates whose word follows from the state of the house alone (`_house`), not from the order.
+#: Gates whose word follows from the state of the house alone, not from the order: asked when it has changed.
 _STANDING = (
     house.clock_skew,
     house.reconciliation_clean,
@@ -95,7 +95,15 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
     if sheet is None:
         plan.entry, plan.closing = _sheet(plan, closing=False), _sheet(plan, closing=True)
         return evaluate(view, intent, estimate)
-    now = _house(view)
+    ledger, house_now = view.ledger, view.ledger.house
+    now = (
+        house_now.reconciled,
+        house_now.journal_ok,
+        house_now.journal,
+        house_now.clock_skew_ms,
+        ledger.config_sha256,
+        [o.bot_id for o in ledger.orders.values() if o.in_doubt],
+    )
     if now != sheet.house:
         for index, ask in sheet.standing:
             sheet.words[index] = ask(view, intent)
@@ -107,13 +115,6 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
         if word.verdict is not ALLOWED and verdict is not BLOCKED:
             verdict = word.verdict
     return tuple(words), verdict  # type: ignore[arg-type]  # each None has been replaced
-
-
-def _house(view: View) -> tuple[object, ...]:
-    """All that the standing gates look at, but for limits."""
-    ledger, state = view.ledger, view.ledger.house
-    doubts = tuple([o.bot_id for o in ledger.orders.values() if o.in_doubt])
-    return (state.reconciled, state.journal_ok, state.journal, state.clock_skew_ms, ledger.config_sha256, doubts)
 
 
 def _sheet(plan: Plan, *, closing: bool) -> Sheet:

@@ -32,17 +32,14 @@ BPS = Decimal(10_000)
 def stale_data(view: View, intent: Intent) -> GateResult:
     """How late the newest bar of the symbol arrived, or how long ago anything did."""
     facts = view.facts
-    word = series_age(facts.series, view.now, facts.plan.tight.max_data_age_s)
-    return warned(word) if intent.reduce_only else word
-
-
-def series_age(series: Series | None, now: int, bound: Bound) -> GateResult:
-    age = age_us(series, now)
+    age = None if facts.series is None or facts.mark is None else facts.series.age_us(view.now)
     if age is None:
-        return blocks(_AGE, DenyCode.DATA_UNKNOWN, "data", "none yet")
-    if not age:
-        return counted(_AGE, DenyCode.DATA_STALE, 0, bound)
-    return against(_AGE, DenyCode.DATA_STALE, Decimal(age) / SECOND_US, bound)
+        word = blocks(_AGE, DenyCode.DATA_UNKNOWN, "data", "none yet")
+    elif not age:
+        return counted(_AGE, DenyCode.DATA_STALE, 0, facts.plan.tight.max_data_age_s)
+    else:
+        word = against(_AGE, DenyCode.DATA_STALE, Decimal(age) / SECOND_US, facts.plan.tight.max_data_age_s)
+    return warned(word) if intent.reduce_only else word
 
 
 def stalest(of: Iterable[Series], now: int, bound: Bound) -> GateResult:

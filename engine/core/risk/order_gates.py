@@ -63,9 +63,10 @@ def trading_state(view: View, intent: Intent) -> GateResult:
     book = view.facts.book
     if book is None:
         return _BOT_UNKNOWN
-    for state, words in ((ledger.state, _ACCOUNT_IS), (book.state, _BOT_IS)):
-        if state is HALTED or (state is not ACTIVE and not intent.reduce_only):
-            return words[state]
+    if ledger.state is not ACTIVE or book.state is not ACTIVE:
+        for state, words in ((ledger.state, _ACCOUNT_IS), (book.state, _BOT_IS)):
+            if state is HALTED or (state is not ACTIVE and not intent.reduce_only):
+                return words[state]
     return _ACTIVE if intent.reduce_only else _BOT_ENDED.get(book.status, _ACTIVE)
 
 
@@ -94,9 +95,10 @@ def instrument_rules(view: View, intent: Intent) -> GateResult:
     rules = facts.series.instrument
     if rules.status != "TRADING":
         return blocks(_RULES, DenyCode.INSTRUMENT_NOT_TRADING, "TRADING", rules.status)
-    if rules.kind is not intent.kind or rules.contract_size != intent.contract_size:
+    size = intent.contract_size  # of the instrument's own, nearly always
+    if rules.kind is not intent.kind or (rules.contract_size is not size and rules.contract_size != size):
         has = f"{rules.kind} x {show(rules.contract_size)}"
-        return blocks(_RULES, DenyCode.INSTRUMENT_CONTRACT, has, f"{intent.kind} x {show(intent.contract_size)}")
+        return blocks(_RULES, DenyCode.INSTRUMENT_CONTRACT, has, f"{intent.kind} x {show(size)}")
     wrong = _prices(rules, intent, facts.estimate) or _quantity(rules, intent, facts.quantity)
     if wrong is not None:
         return wrong
@@ -166,8 +168,10 @@ def price_collar(view: View, intent: Intent) -> GateResult:
         low, high = facts.series.band(view.now - limits.price_band_s * SECOND_US)
         farthest = low if buys else high
         reference = reference if farthest == facts.series.last else money(farthest)
-    worse = max(price - reference if buys else reference - price, ZERO)
-    return share(_COLLAR, DenyCode.PRICE_COLLAR, worse, reference, limits.price_collar_pct, HUNDRED)
+    worse = price - reference if buys else reference - price
+    return share(
+        _COLLAR, DenyCode.PRICE_COLLAR, worse if worse > ZERO else ZERO, reference, limits.price_collar_pct, HUNDRED
+    )
 
 
 def max_order_value(view: View, intent: Intent) -> GateResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 
@@ -50,6 +51,7 @@ class Plan(msgspec.Struct, kw_only=True):
     fee_rate: Decimal
     drawdown_floor: Decimal
     daily_floor: Decimal
+    watches: bool  # the account has a limit on losses, to be watched on every tick
     watches_bots: bool  # a bot has a limit on losses of its own, to be watched on every tick
     acts: bool  # a rule of the account's or of a bot's reduces or halts
     acting_bots: tuple[str, ...]  # those that have such rules
@@ -132,20 +134,17 @@ class Exposure:
         return len([leg for leg in self.legs.values() if bot_id in ("", leg.bot_id)])
 
 
-class View:
+class View(msgspec.Struct, eq=False):
     """Ledger, market and limits at `now` (us UTC), for one portfolio: its `account`, its positions, its orders."""
 
-    __slots__ = ("_equity", "_exposure", "account", "facts", "ledger", "market", "now", "setup")
-
-    def __init__(self, ledger: Ledger, market: Market, setup: Setup, now: int, account: Account) -> None:
-        self.ledger = ledger
-        self.market = market
-        self.setup = setup
-        self.now = now
-        self.account = account
-        self._equity: Decimal | None = None
-        self._exposure: Exposure | None = None
-        self.facts: Facts  # of the intent at hand
+    ledger: Ledger
+    market: Market
+    setup: Setup
+    now: int
+    account: Account
+    facts: Facts = cast(Facts, None)  # of the intent at hand, once there is one (`ask`)
+    _equity: Decimal | None = None
+    _exposure: Exposure | None = None
 
     @property
     def positions(self) -> list[Position]:
@@ -223,7 +222,8 @@ class View:
         return out
 
     def leg_key(self, bot_id: str, exchange: str, symbol: str, side: PositionSide) -> LegKey:
-        return (bot_id, exchange, symbol, side if self.plan(bot_id).hedges else "")
+        plan = self.setup.plans.get(bot_id) or plan_of(self.setup, bot_id)
+        return (bot_id, exchange, symbol, side if plan.hedges else "")
 
     # -- an intent ---------------------------------------------------------------------------------------------------
 
@@ -233,24 +233,20 @@ class View:
     def ask(self, intent: Intent, estimate: Decimal | None) -> Plan:
         """Look at an intent on behalf of all gates (`facts`); the plan of its bot. `estimate` is what it will cost without a
         limit."""
+        bot_id, stop_price = intent.bot_id, intent.stop_price
         series = self.market.series.get((intent.exchange, intent.symbol))
-        plan = plan_of(self.setup, intent.bot_id)
+        plan = self.setup.plans.get(bot_id) or plan_of(self.setup, bot_id)
         if intent.price is not None:
             estimate = intent.price
         price = usable(estimate)
-        if intent.stop_price is not None and usable(intent.stop_price) is None:
+        if stop_price is not None and stop_price is not estimate and usable(stop_price) is None:
             price = None
         quantity = usable(intent.quantity)
-        self.facts = Facts(
-            plan,
-            series,
-            self.ledger.bots.get(intent.bot_id),
-            None if series is None else series.price,
-            estimate,
-            price,
-            quantity,
-            None if price is None or quantity is None else notional(quantity, price, intent.contract_size),
-        )
+        value = None
+        if price is not None and quantity is not None:
+            value = notional(quantity, price, intent.contract_size)
+        mark = None if series is None else series.price
+        self.facts = Facts(plan, series, self.ledger.bots.get(bot_id), mark, estimate, price, quantity, value)
         return plan
 
 
@@ -261,7 +257,7 @@ def usable(number: Decimal | None) -> Decimal | None:
 
 def notional(quantity: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
     value = quantity * price
-    return value if contract_size == ONE else value * contract_size
+    return value if contract_size is ONE or contract_size == ONE else value * contract_size
 
 
 def fee_rate(setup: Setup) -> Decimal:
@@ -289,6 +285,7 @@ def _plan(setup: Setup, bot_id: str) -> Plan:
         fee_rate=fee_rate(setup),
         drawdown_floor=_floor(account.max_drawdown_pct),
         daily_floor=_floor(account.daily_loss_pct),
+        watches=_floor(account.max_drawdown_pct) > ZERO or _floor(account.daily_loss_pct) > ZERO,
         watches_bots=any(_watched(b.own_limits) for b in setup.bots),
         acts=any(_acts(limits) for limits in (setup.account.limits, *(b.own_limits for b in setup.bots))),
         acting_bots=tuple(b.id for b in setup.bots if _acts(b.own_limits)),

@@ -210,7 +210,10 @@ def share(gate: str, code: DenyCode, part: Decimal, whole: Decimal, bound: Bound
     if whole <= ZERO:
         return blocks(gate, code, bound.text, "no equity")
     if not part:
-        return GateResult(gate, "", _ALLOWED, bound.text, "0", bound.text)
+        word = bound.words.get(0)
+        if word is None:
+            word = bound.words[0] = GateResult(gate, "", _ALLOWED, bound.text, "0", bound.text)
+        return word
     part = part * scale
     verdict = _ALLOWED
     if bound.hard is not None and part > bound.hard * whole:
