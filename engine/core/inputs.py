@@ -37,7 +37,7 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
 
     def answered(self, kind: str, ordinal: int) -> Cause:
         """The cause of a venue's answer to an intent of this cause: with the venue's reports, or after the decision."""
-        phase = self.phase if self.phase == PHASE_VENUE else max(self.phase, PHASE_AFTER)
+        phase = PHASE_AFTER if self.phase == PHASE_CANDLE else self.phase
         return Cause(self.ts, self.late, self.source, self.symbol, phase, kind, ordinal)
 
     def commanded(self, ordinal: int) -> Cause:

@@ -41,52 +41,64 @@ class Matcher:
         self.candle = candle
         self.prices = prices
         self.ledger = ledger
+        self.open_ts = candle.open_ts
         self.open, self.low, self.high = money(candle.open), money(candle.low), money(candle.high)
-        self.volume = money(candle.volume) / market.instrument.contract_size
-        share = prices.participation
+        #: What was traded, in contracts; None: no price or size depends on it.
+        self.volume: Decimal | None = None
         #: What resting limits may still fill of this bar; None: all that they want.
-        self.budget = None if share is None else market.instrument.quantity_down(self.volume * share)
+        self.budget: Decimal | None = None
+        if prices.asks_volume:
+            self.volume = money(candle.volume) / market.instrument.contract_size
+            if prices.participation is not None:
+                self.budget = market.instrument.quantity_down(self.volume * prices.participation)
 
     def matches(self) -> Iterator[Match]:
+        orders, futures = self.market.orders, self.market.linear
+        if futures:
+            yield from self._liquidations(self.open, self.open, stops_first=False)
         yield from self._opening()
-        yield from self._liquidations(self.low, self.high, stops_first=True)
+        if futures:
+            yield from self._liquidations(self.low, self.high, stops_first=True)
         yield from self._stops()
-        yield from self._liquidations(self.low, self.high, stops_first=False)
-        for resting in [r for r in self.market.orders if r.is_limit and self._takes_part(r)]:
-            yield from self._touched(resting)
+        if futures:
+            yield from self._liquidations(self.low, self.high, stops_first=False)
+        for resting in [r for r in orders if r.is_limit and self._takes_part(r)]:
+            if self._touches(resting):
+                yield from self._make(resting, resting.order.price or ZERO, self.candle.ts, "fill")
             yield from self._stops()
-        for resting in [r for r in self.market.orders if r.is_taker and self._came_within(r)]:
+        for resting in [r for r in orders if r.is_taker and self._came_within(r)]:
             if not resting.gone:
                 yield self._take(resting, money(self.candle.close), self.candle.ts, "fill")
-        for resting in self.market.orders:
-            if self._from_before(resting) and not self._looks_at_mark(resting):
+        for resting in orders:
+            if resting.is_stop and self._from_before(resting) and not self._looks_at_mark(resting):
                 follow(resting, self.high if resting.order.side is SELL else self.low)
 
     # -- who takes part ------------------------------------------------------------------------------------------------
 
     def _from_before(self, resting: Resting) -> bool:
         """Was it at the venue when the bar opened? Less latency than a bar makes no difference."""
-        return resting.order.submitted_ts <= self.candle.open_ts and resting.active_ts < self.candle.ts
+        return resting.order.submitted_ts <= self.open_ts and resting.active_ts < self.candle.ts
 
     def _came_within(self, resting: Resting) -> bool:
         """Was it sent while the bar was open, by a person or a clock? Its open is past then: it acts at the close."""
-        return self.candle.open_ts < resting.order.submitted_ts and resting.active_ts < self.candle.ts
+        return self.open_ts < resting.order.submitted_ts and resting.active_ts < self.candle.ts
 
     def _takes_part(self, resting: Resting) -> bool:
         """Does it act within the bar? One fill a bar: what is left waits for the next one."""
-        if resting.gone or resting.order.filled_ts == self.candle.ts or resting.triggered_ts == self.candle.ts:
+        order, candle = resting.order, self.candle
+        if resting.gone or order.filled_ts == candle.ts or resting.triggered_ts == candle.ts:
             return False
         if self._from_before(resting):
             return True
-        cause, candle = resting.order.cause, self.candle
+        cause = order.cause
         born_here = (
             cause.phase == PHASE_VENUE
             and cause.ts == candle.ts
             and cause.symbol == candle.symbol
             and cause.source == candle.exchange
-            and resting.active_ts - resting.order.submitted_ts < candle.timeframe_us
+            and resting.active_ts - order.submitted_ts < candle.timeframe_us
         )
-        return born_here and (resting.order.order_type is not LIMIT or cause.kind == "open")
+        return born_here and (order.order_type is not LIMIT or cause.kind == "open")
 
     def _looks_at_mark(self, resting: Resting) -> bool:
         return resting.order.trigger == "mark" and self.market.mark is not None
@@ -94,30 +106,34 @@ class Matcher:
     # -- the open ------------------------------------------------------------------------------------------------------
 
     def _opening(self) -> Iterator[Match]:
-        yield from self._liquidations(self.open, self.open, stops_first=False)
         # In the order of sending; what takes goes first, then stops, then limits.
-        present = [r for r in self.market.orders if self._from_before(r) and r.order.filled_ts != self.candle.ts]
-        for resting in [r for r in present if r.is_taker]:
+        takers: list[Resting] = []
+        stops: list[Resting] = []
+        limits: list[Resting] = []
+        for resting in self.market.orders:
+            if self._from_before(resting) and resting.order.filled_ts != self.candle.ts:
+                (stops if resting.is_stop else takers if resting.order.price is None else limits).append(resting)
+        for resting in takers:
             if not resting.gone:
-                yield self._take(resting, self.open, self.candle.open_ts, "open")
-        for resting in [r for r in present if r.is_stop]:
+                yield self._take(resting, self.open, self.open_ts, "open")
+        for resting in stops:
             if resting.gone or self._looks_at_mark(resting):
                 continue
             if reached(resting, self.open):
-                yield from self._trigger(resting, self.open, self.candle.open_ts, "open")
+                yield from self._trigger(resting, self.open, self.open_ts, "open")
             else:
                 follow(resting, self.open)
-        for resting in [r for r in present if r.is_limit and r.triggered_ts != self.candle.ts]:
-            if not resting.gone:
+        for resting in limits:
+            if not resting.gone and resting.triggered_ts != self.candle.ts:
                 yield from self._at_open(resting)
 
     def _at_open(self, resting: Resting) -> Iterator[Match]:
         order, opening = resting.order, self.open
         price = order.price or ZERO
         if not self._has_rested(resting):
-            yield from self._arrive(resting, opening, self.candle.open_ts, "open")
+            yield from self._arrive(resting, opening, self.open_ts, "open")
         elif within(order.side, opening, price) and (self.budget is None or opening != price):
-            yield from self._make(resting, opening, self.candle.open_ts, "open")
+            yield from self._make(resting, opening, self.open_ts, "open")
 
     def _has_rested(self, resting: Resting) -> bool:
         """Was it displayed before this open? What was sent at the last close arrives with it, and takes."""
@@ -126,31 +142,33 @@ class Matcher:
             return False
         if resting.triggered_ts:
             return resting.arrived
-        return order.submitted_ts < self.candle.open_ts or order.cause.phase == PHASE_VENUE
+        return order.submitted_ts < self.open_ts or order.cause.phase == PHASE_VENUE
 
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _stops(self) -> Iterator[Match]:
         """Stops that the bar reaches, also those that come up meanwhile."""
-        while True:
-            resting = next((r for r in self.market.orders if r.is_stop and self._is_hit(r)), None)
-            if resting is None:
-                return
+        while (resting := self._hit_stop()) is not None:
             # One that came up within the bar may lie on the wrong side of the open: it does not trade better than that.
             worst = min if resting.order.side is SELL else max
             yield from self._trigger(resting, worst(stop_level(resting) or ZERO, self.open), self.candle.ts, "fill")
+
+    def _hit_stop(self) -> Resting | None:
+        for resting in self.market.orders:
+            if resting.is_stop and self._is_hit(resting):
+                return resting
+        return None
 
     def _is_hit(self, resting: Resting) -> bool:
         price = self.low if resting.order.side is SELL else self.high
         return not self._looks_at_mark(resting) and reached(resting, price) and self._takes_part(resting)
 
-    def _touched(self, resting: Resting) -> Iterator[Match]:
+    def _touches(self, resting: Resting) -> bool:
         """A bar fills a limit that it touches; with a cap on participation, one that it trades through."""
         order = resting.order
         price = order.price or ZERO
         best = self.low if order.side is BUY else self.high
-        if within(order.side, best, price) and (self.budget is None or best != price) and self._takes_part(resting):
-            yield from self._make(resting, price, self.candle.ts, "fill")
+        return within(order.side, best, price) and (self.budget is None or best != price) and self._takes_part(resting)
 
     # -- executions ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +188,7 @@ class Matcher:
             yield Fill(resting, quantity, price, True, executed_ts, kind)
 
     def _trigger(self, resting: Resting, reference: Decimal, executed_ts: int, kind: str) -> Iterator[Match]:
-        resting.triggered_ts = self.candle.ts
+        resting.trigger(self.candle.ts)
         self.market.changed()
         if resting.order.price is None:
             yield self._take(resting, reference, executed_ts, kind)

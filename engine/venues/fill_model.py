@@ -39,19 +39,21 @@ from engine.core.types import (
     money,
 )
 from engine.venues.book import Depth, better, within
-from engine.venues.filters import STOPS, RejectCode, says
+from engine.venues.filters import RejectCode, says
 
 #: Market orders and what became of triggered stops: they take whatever the price.
 _TAKERS = frozenset({MARKET, STOP_MARKET, TRAILING_STOP})
 _AT_ONCE = frozenset({IOC, FOK})
 
 
-class Resting(msgspec.Struct):
+class Resting(msgspec.Struct, eq=False):
     """An order at the venue. Facts that never change are the order's; the rest is what the venue alone knows of it."""
 
     order: Order
+    market: Market
     leaves: Decimal
     active_ts: int  # its command acts from here on
+    is_stop: bool  # still waiting for its trigger
     reports: int = 0  # made of it so far: the number of the next
     dropped: Decimal = ZERO  # of its quantity, because another order of its group has filled
     gone: bool = False
@@ -61,10 +63,9 @@ class Resting(msgspec.Struct):
     queue: Decimal | None = None  # ahead of it at its price; None: cannot be seen
     cancel_ts: int = 0  # a cancel is on its way and acts then
 
-    @property
-    def is_stop(self) -> bool:
-        """Still waiting for its trigger."""
-        return self.order.order_type in STOPS and not self.triggered_ts
+    def trigger(self, ts: int) -> None:
+        """A stop's price has been reached at `ts`: a taker or a limit from now on."""
+        self.triggered_ts, self.is_stop = ts, False
 
     @property
     def is_taker(self) -> bool:
@@ -149,12 +150,12 @@ class Market:
         self.stale = False
         low, high = -inf, inf
         for resting in self.orders:
-            order = resting.order
-            price = order.stop_price if resting.is_stop else order.price
-            if price is None or resting.at_once:  # a taker, a trailing stop: every bar concerns them
+            order, is_stop = resting.order, resting.is_stop
+            price = order.stop_price if is_stop else order.price
+            if price is None or order.time_in_force in _AT_ONCE:  # a taker, a trailing stop: every bar concerns them
                 low, high = inf, -inf
                 break
-            if (order.side is BUY) == resting.is_stop:
+            if (order.side is BUY) is is_stop:
                 high = min(high, nextafter(float(price), -inf))
             else:
                 low = max(low, nextafter(float(price), inf))
@@ -219,6 +220,7 @@ class Prices:
         self.impact = costs.impact_bps / 10_000
         self.participation = None if costs.participation_pct is None else costs.participation_pct / 100
         self.depth_ticks = costs.depth_ticks
+        self.asks_volume = bool(self.impact) or self.participation is not None
 
     def taken(
         self, instrument: Instrument, side: Side, reference: Decimal, quantity: Decimal, volume: Decimal | None
@@ -310,5 +312,5 @@ def on_mark(market: Market, ledger: Ledger | None, value: Mark, mark: Decimal) -
         if resting.order.trigger == "mark" and resting.is_stop and resting.active_ts <= value.ts:
             follow(resting, mark)
             if reached(resting, mark):
-                resting.triggered_ts = value.ts
+                resting.trigger(value.ts)
                 market.changed()

@@ -13,15 +13,16 @@ from engine.core.types import (
     GTX,
     LIMIT,
     LINEAR,
+    MARKET,
     STOP_LIMIT,
     STOP_MARKET,
     TRAILING_STOP,
     ZERO,
     Instrument,
+    OrderType,
 )
 
 STOPS = frozenset({STOP_MARKET, STOP_LIMIT, TRAILING_STOP})
-_LIMITS = frozenset({LIMIT, STOP_LIMIT})
 
 
 class RejectCode(StrEnum):
@@ -58,41 +59,45 @@ def refusal(order: Order, instrument: Instrument, held: Decimal | None, referenc
     """
     if instrument.status != "TRADING":
         return says(RejectCode.SYMBOL_HALTED, f"{instrument.symbol} is {instrument.status}")
-    return (
-        _shape(order)
-        or _steps(order, instrument)
-        or _sizes(order, instrument, reference)
-        or _reduces(order, held)
-    )  # fmt: skip
+    return _shape(order) or _steps(order, instrument) or _sizes(order, instrument, reference) or _reduces(order, held)
+
+
+#: By the type of an order: whether it has a price, and a stop price.
+_HAS: dict[OrderType, tuple[bool, bool]] = {
+    MARKET: (False, False),
+    LIMIT: (True, False),
+    STOP_MARKET: (False, True),
+    STOP_LIMIT: (True, True),
+    TRAILING_STOP: (False, False),
+}
 
 
 def _shape(order: Order) -> str:
     """Does the order have the prices of its type, and a time in force that it can have?"""
-    kind, tif = order.order_type, order.time_in_force
-    if tif is GTX and kind is not LIMIT:
+    kind = order.order_type
+    has_price, has_stop = _HAS[kind]
+    if order.time_in_force is GTX and kind is not LIMIT:
         return says(RejectCode.TYPE_UNSUPPORTED, f"GTX is for LIMIT orders, not for {kind}")
-    if (order.price is None) == (kind in _LIMITS):
-        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if kind in _LIMITS else 'takes no'} price")
-    if (order.stop_price is None) == (kind in STOPS and kind is not TRAILING_STOP):
-        return says(
-            RejectCode.PRICE_INVALID, f"{kind} {'needs' if order.stop_price is None else 'takes no'} stop price"
-        )
+    if (order.price is None) is has_price:
+        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_price else 'takes no'} price")
+    if (order.stop_price is None) is has_stop:
+        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_stop else 'takes no'} stop price")
     if kind is TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
         return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
-    for price in (order.price, order.stop_price, order.activation_price):
-        if price is not None and price <= ZERO:
-            return says(RejectCode.PRICE_INVALID, "a price must be above zero")
     return ""
 
 
 def _steps(order: Order, instrument: Instrument) -> str:
-    """Multiples of tick and lot. A default instrument's are only stated, so they refuse nothing (decisions.md 9)."""
-    if instrument.source == "default":
-        return ""
-    tick, lot = instrument.tick_size, instrument.lot_size
+    """Prices above zero; multiples of tick and lot. A default instrument's are only stated, so they refuse nothing
+    (decisions.md 9)."""
+    stated = instrument.source == "default"
+    tick, lot = (ZERO, ZERO) if stated else (instrument.tick_size, instrument.lot_size)
     for price in (order.price, order.stop_price, order.activation_price):
-        if price is not None and tick and price % tick:
-            return says(RejectCode.PRICE_TICK, f"{price} is no multiple of {tick}")
+        if price is not None:
+            if price <= ZERO:
+                return says(RejectCode.PRICE_INVALID, "a price must be above zero")
+            if tick and price % tick:
+                return says(RejectCode.PRICE_TICK, f"{price} is no multiple of {tick}")
     if lot and order.quantity % lot:
         return says(RejectCode.QUANTITY_LOT, f"{order.quantity} is no multiple of {lot}")
     return ""

@@ -16,6 +16,7 @@ from engine.core.types import FILLED, LINEAR, ZERO, Instrument, money
 from engine.venues import ticks
 from engine.venues.candles import Matcher
 from engine.venues.fill_model import Fill, Liquidation, Market, Match, Prices, Resting, delay_us, on_mark
+from engine.venues.filters import STOPS
 
 Key = tuple[str, str]  # exchange, symbol
 
@@ -37,6 +38,7 @@ class Floor:
         self.costs = costs
         self.prices = Prices(costs)
         self._ticks = costs.evidence == "ticks"
+        self._delays = bool(costs.latency_ms or costs.jitter_ms)
 
     def market(self, of: Order | MarketInput) -> Market:
         key = (of.exchange, of.symbol)
@@ -46,15 +48,16 @@ class Floor:
         return market
 
     def rest(self, order: Order, leaves: Decimal, reports: int) -> Resting:
-        delay = delay_us(self.costs, self.seed, order.client_order_id, 0)
-        resting = Resting(order, leaves, order.submitted_ts + delay, reports)
+        delay = delay_us(self.costs, self.seed, order.client_order_id, 0) if self._delays else 0
+        market = self.market(order)
+        resting = Resting(order, market, leaves, order.submitted_ts + delay, order.order_type in STOPS, reports)
         self.orders[order.id] = resting
-        self.market(order).add(resting)
+        market.add(resting)
         return resting
 
     def remove(self, resting: Resting) -> None:
         del self.orders[resting.order.id]
-        self.market(resting.order).remove(resting)
+        resting.market.remove(resting)
 
     def cancel(self, resting: Resting) -> bool:
         """Take an order away; False when its cancel is on its way, and acts with a later input."""
@@ -133,12 +136,9 @@ class Past:
             heir.changed()
         for order_id, was in self.floor.orders.items():
             if (now := to.orders.get(order_id)) is not None:
-                now.arrived, now.queue, now.triggered_ts, now.extreme = (
-                    was.arrived,
-                    was.queue,
-                    was.triggered_ts,
-                    was.extreme,
-                )
+                now.arrived, now.queue, now.extreme = was.arrived, was.queue, was.extreme
+                if was.triggered_ts:
+                    now.trigger(was.triggered_ts)
 
 
 def groups_of(ledger: Ledger) -> Iterator[tuple[str, Order]]:

@@ -103,6 +103,8 @@ class PaperVenue:
 
     def answer(self) -> VenueReport | None:
         """The next answer; with convention `bar`, what becomes of the orders that are due in the current bar, too."""
+        if self._current is None:
+            return self._answers.popleft() if self._answers else None
         while True:
             if self._trying is not None:
                 report = next(self._trying, None)
@@ -111,7 +113,7 @@ class PaperVenue:
                 self._trying = None
             if self._answers:
                 return self._answers.popleft()
-            if self._current is None or not self._current.due:
+            if not self._current.due:
                 return None
             self._trying = self._tried(self._current, self._current.due.popleft())
 
@@ -341,11 +343,12 @@ def _out_of_group(resting: Resting) -> End:
 
 def _answer(order: Order, status: OrderStatus, kind: str, reason: str = "") -> OrderReport:
     """The answer to a command, at the place of the command."""
-    is_cancel = kind in ("canceled", "unknown")
-    cause = order.cancel_cause if is_cancel and order.cancel_cause is not None else order.cause
+    cause, number = order.cause, order.number
+    if kind != "accepted" and kind != "rejected" and order.cancel_cause is not None:
+        cause, number = order.cancel_cause, order.cancel_number
     return OrderReport(
         ts=cause.ts,
-        cause=cause.answered(kind, order.cancel_number if is_cancel else order.number),
+        cause=cause.answered(kind, number),
         order_id=order.id,
         status=status,
         reason=reason,

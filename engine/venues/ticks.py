@@ -129,7 +129,7 @@ def _triggers(market: Market, resting: Resting, ts: int) -> bool:
         return False
     follow(resting, last)
     if reached(resting, last):
-        resting.triggered_ts = ts
+        resting.trigger(ts)
     return resting.triggered_ts > 0
 
 
