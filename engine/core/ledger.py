@@ -30,6 +30,7 @@ from engine.core.types import (
     QUANTUM,
     REDUCING,
     REJECTED,
+    TERMINAL,
     WARMING_UP,
     ZERO,
     BotStatus,
@@ -325,7 +326,7 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
         raise InvariantError(f"order {e.order_id} is submitted twice")
     ledger.intents = e.number
     ledger.counts.orders += 1
-    order = ledger.orders[e.order_id] = order_rules.from_event(e)
+    ledger.orders[e.order_id] = order = order_rules.from_event(e)
     if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
         ledger.next_expiry = e.valid_until
     ledger.messages.add(e.ts)
@@ -339,34 +340,38 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
 Answer = ev.OrderAccepted | ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired
 
 
-def _transition(ledger: Ledger, e: Answer, status: OrderStatus) -> None:
-    order = ledger.order(e.order_id)
+def _named(ledger: Ledger, e: Answer) -> Order:
+    order = ledger.orders.get(e.order_id) or ledger.closed_orders.get(e.order_id)
     if order is None:
         raise InvariantError(f"{type(e).__name__} of an unknown order {e.order_id}")
-    if isinstance(e, ev.OrderAccepted):
-        order_rules.advance(order, status, e.ts, "")
-        order.exchange_order_id = e.exchange_order_id or order.exchange_order_id
-        if e.order_id in ledger.orders:
-            return  # it was open, and is
-    else:
-        order_rules.advance(order, status, e.ts, e.reason)
-    _rehome(ledger, order)
+    return order
 
 
 def _accepted(ledger: Ledger, e: ev.OrderAccepted) -> None:
-    _transition(ledger, e, ACCEPTED)
+    order = _named(ledger, e)
+    order_rules.advance(order, ACCEPTED, e.ts, "")
+    if e.exchange_order_id:
+        order.exchange_order_id = e.exchange_order_id
+    if e.order_id not in ledger.orders:
+        _rehome(ledger, order)
 
 
 def _rejected(ledger: Ledger, e: ev.OrderRejected) -> None:
-    _transition(ledger, e, REJECTED)
+    _ended(ledger, e, REJECTED)
 
 
 def _canceled(ledger: Ledger, e: ev.OrderCanceled) -> None:
-    _transition(ledger, e, CANCELED)
+    _ended(ledger, e, CANCELED)
 
 
 def _expired(ledger: Ledger, e: ev.OrderExpired) -> None:
-    _transition(ledger, e, EXPIRED)
+    _ended(ledger, e, EXPIRED)
+
+
+def _ended(ledger: Ledger, e: ev.OrderRejected | ev.OrderCanceled | ev.OrderExpired, status: OrderStatus) -> None:
+    order = _named(ledger, e)
+    order_rules.advance(order, status, e.ts, e.reason)
+    _rehome(ledger, order)
 
 
 def _in_doubt(ledger: Ledger, e: ev.OrderInDoubt) -> None:
@@ -395,10 +400,10 @@ def _adopted(ledger: Ledger, e: ev.OrderAdopted) -> None:
 
 
 def _filled(ledger: Ledger, e: ev.OrderFilled) -> None:
-    order = ledger.order(e.order_id)
+    order = ledger.orders.get(e.order_id) or ledger.closed_orders.get(e.order_id)
     if order is None:
         raise InvariantError(f"fill {e.trade_id} of an unknown order {e.order_id}")
-    position = ledger.position(e.position_id)
+    position = ledger.positions.get(e.position_id) or ledger.closed_positions.get(e.position_id)
     if position is None:
         position = Position.opened_by(e, order)
         ledger.positions[position.id] = position
@@ -516,7 +521,7 @@ def _command_seen(ledger: Ledger, e: ev.Event) -> None:
 
 def _rehome(ledger: Ledger, order: Order) -> None:
     """Open orders are hot; a closed one that turns out to live comes back."""
-    if order.is_open:
+    if order.status not in TERMINAL:
         if ledger.closed_orders.pop(order.id, None) is not None:
             ledger.orders[order.id] = order
             if order.is_protective:

@@ -285,18 +285,19 @@ def apply_fill(account: Account, position: Position, e: ev.OrderFilled) -> None:
     elif e.fee != ZERO:
         account.assets[e.fee_currency] = account.assets.get(e.fee_currency, ZERO) - e.fee
     unit = e.price if position.contract_size == ONE else e.price * position.contract_size
+    value = quantity * unit
     held = position.quantity
     position.quantity, position.cost, pnl = booked(position, e.side, quantity, unit)
-    if position.grows(e.side):
+    if buys is (position.side is LONG):
         position.entry_quantity += quantity
-        position.entry_notional += quantity * unit
+        position.entry_notional += value
     else:
         position.exit_quantity += quantity
-        position.exit_notional += quantity * unit
+        position.exit_notional += value
     position.realized_pnl += pnl
     account.realized_pnl += pnl
     if spot:
-        moved = e.quantity * unit
+        moved = value if quantity is e.quantity else e.quantity * unit
         account.cash += (-moved if buys else moved) - paid
     else:
         account.cash += pnl - paid
