@@ -129,14 +129,13 @@ def pad(text: str, space: int, align: Align) -> str:
 
 
 def _cut(text: str, width: int) -> tuple[str, int]:
-    """The longest head of `text` that leaves one column for "…", and the columns it takes with it."""
-    used = 0
-    for index, char in enumerate(text):
-        step = _char_width(char)
-        if used + step > width - 1:
-            return text[:index] + ELLIPSIS, used + 1
+    """The longest head of a `text` wider than that which leaves one column for "…", and the columns it takes with it."""
+    used = index = 0
+    while used + (step := _char_width(text[index])) < width:
         used += step
-    return text, used
+        index += 1
+    return text[:index] + ELLIPSIS, used + 1
+
 
 
 def traceback_of(error: BaseException) -> str:

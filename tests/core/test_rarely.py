@@ -12,11 +12,12 @@ from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.context import Context
-from engine.core.entries import enter
-from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport
+from engine.core.entries import close_position, enter
+from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport, Tick
 from engine.core.ledger import Ledger, drawdown, evolve
-from engine.core.strategy import OfRules
-from engine.core.types import BotStatus, InvariantError, Mode, OrderStatus, PositionSide, Verb
+from engine.core.setup import Setup
+from engine.core.strategy import OfRules, Proposal
+from engine.core.types import BotStatus, InvariantError, Mode, OrderStatus, PositionSide, Side, Verb, Verdict
 from tests.core.test_stops import holding, of, waiting
 from tests.core.worlds import BTC, ETH, LEDGER_ID, RULES, START, World, config
 
@@ -48,6 +49,8 @@ async def test_commands_that_change_nothing_and_those_that_are_none(tmp_path: Pa
     done, events = await world.command(Verb.RESUME, "again")
     assert not done[0] and "ACTIVE already" in of(events, ev.CommandRefused)[0].reason
     done, events = await world.command(Verb.PAUSE, "who?", target="nobody")
+    assert not done[0] and "no bot" in of(events, ev.CommandRefused)[0].reason
+    done, events = await world.command(Verb.RESUME, "who?", target="nobody")
     assert not done[0] and "no bot" in of(events, ev.CommandRefused)[0].reason
     command = Command(ts=START, cause=AT, verb=Verb.ACTIVATE_CONFIG, actor="tester")  # the shell's, never the ledger's
     (refused,) = decide.step(world.engine.state, command, world.engine.setup)
@@ -216,6 +219,136 @@ def test_a_fold_that_cannot_be_true_stops() -> None:
     assert ledger.account.cash == D(10)
 
 
+async def test_a_tick_goes_through_the_same_door_as_every_input(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    day = decide.step(world.engine.state, Tick(ts=START + 86_400_000_000), world.engine.setup)
+    assert of(list(day), ev.DayStarted)
+
+
+async def test_a_position_whose_symbol_is_gone_is_an_alert(tmp_path: Path) -> None:
+    world = await holding(tmp_path)
+    (position,) = world.ledger.positions.values()
+    world.engine.state.market.series.clear()
+    ctx = Context(world.engine.state, world.engine.setup, START, AT)
+    (alert,) = of(close_position(ctx, position, "BY_HAND"), ev.AlertTriggered)
+    assert alert.code == "EXIT_NOT_PLACED" and "does not offer" in alert.text
+
+
+async def test_nothing_is_known_of_the_age_of_a_symbol_without_words(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    (series,) = world.engine.state.market.series.values()
+    assert series.age_us(START) is None
+    await world.candle(99, 99, 98, 98, late_s=3)
+    assert series.age_us(START + 60_000_000) == 3_000_000
+
+
+async def test_the_limit_that_a_strategy_proposes_is_taken(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    (series,) = world.engine.state.market.series.values()
+    series.runners[0].strategy.proposal = Proposal(entry_price=D("99.999"))
+    await world.candle(99, 102, 98, 101)
+    assert [(o.order_type, o.price) for o in world.ledger.orders.values()] == [("LIMIT", D("99.99"))]
+
+
+async def test_an_entry_that_fills_after_the_flattening_began_is_flattened_too(tmp_path: Path) -> None:
+    world = await waiting(tmp_path)
+    (order,) = world.ledger.orders.values()
+    flatten = Command(ts=START, cause=AT, verb=Verb.FLATTEN, actor="tester", reason="out", policy="flatten")
+    decide.step(world.engine.state, flatten, world.engine.setup)  # decided, not sent: the cancel is on its way
+    events = list(decide.step(world.engine.state, _fill(order.id, "1"), world.engine.setup))
+    assert [e.origin for e in of(events, ev.OrderSubmitted)] == ["FLATTEN"]
+    (stop,) = world.ledger.stops.values()
+    assert list(stop.positions.values()) == [""]
+
+
+async def test_a_stop_does_not_wait_for_positions_that_it_did_not_find(tmp_path: Path) -> None:
+    world = await holding(tmp_path)
+    (position,) = world.ledger.positions.values()
+    pause = Command(ts=START, cause=AT, verb=Verb.CANCEL, actor="tester", reason="hold on")
+    decide.step(world.engine.state, pause, world.engine.setup)
+    assert world.ledger.stops[""].positions == {}
+    closing = next(o for o in world.ledger.orders.values() if o.role == "STOP")
+    decide.step(world.engine.state, _fill(closing.id, "1"), world.engine.setup)
+    assert position.id in world.ledger.closed_positions and world.ledger.stops[""].positions == {}
+
+
+async def test_a_bot_in_error_keeps_its_reason_when_a_config_leaves_it_out(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    (book,) = world.ledger.bots.values()
+    book.status, book.reason = BotStatus.ERROR, "its reason"
+    other = config(bot={"name": "other"})
+    setup = Setup(other, LEDGER_ID, 2)
+    activated = ev.ConfigActivated(
+        ts=START, cause=AT, version=2, sha256=setup.sha256, previous=1, actor="t", diff=(), config=setup.text
+    )
+    decide.apply(Context(world.engine.state, setup, START, AT), [activated])
+    assert (book.status, book.reason) == (BotStatus.ERROR, "its reason")
+
+
+async def test_a_portfolio_gets_its_money_once(tmp_path: Path) -> None:
+    money = {"portfolios": [{"name": "second", "currency": "USDT", "initial_balance": "500"}], "limits": {}}
+    world = await World(tmp_path, config(account=money)).open()
+    again = ev.ConfigActivated(
+        ts=START,
+        cause=AT,
+        version=2,
+        sha256=world.engine.setup.sha256,
+        previous=1,
+        actor="t",
+        diff=(),
+        config=world.engine.setup.text,
+    )
+    events = decide.apply(Context(world.engine.state, world.engine.setup, START, AT), [again])
+    assert not of(list(events), ev.PortfolioOpened)
+    assert [a.cash for a in world.ledger.accounts.values()] == [D(10_000), D(500)]
+
+
+async def test_ranges_are_warmed_from_the_bars_in_memory(tmp_path: Path) -> None:
+    sizing = {"kind": "volatility_target", "value": "1", "atr_period": 3}
+    world = await World(tmp_path, config(bot={"sizing": sizing})).open()
+    for _ in range(6):
+        await world.candle(99, 100, 98, 99)
+    market = world.engine.state.market
+    market.arm(world.engine.setup)
+    (series,) = market.series.values()
+    assert series.atr(3) == 2.0
+
+
+async def test_a_fill_that_left_no_position_stops(tmp_path: Path) -> None:
+    world = await World(tmp_path).open()
+    ctx = Context(world.engine.state, world.engine.setup, START, AT)
+    told = decide.step(world.engine.state, report("?", OrderStatus.ACCEPTED), world.engine.setup)[0]
+    fill = ev.OrderFilled(
+        ts=1,
+        cause=AT,
+        trade_id="t",
+        order_id="?",
+        position_id="?",
+        bot_id="",
+        exchange="",
+        symbol="",
+        side=Side.BUY,
+        quantity=D(1),
+        price=D(1),
+        fee=D(0),
+        fee_currency="",
+        liquidity="",
+        pnl=D(0),
+        executed_ts=1,
+    )
+    with pytest.raises(InvariantError, match="left no position"):
+        decide.FOLLOWERS[ev.OrderFilled](ctx, fill)
+    assert isinstance(told, ev.AlertTriggered)
+
+
+def test_the_row_of_a_decision_has_an_id_of_its_own() -> None:
+    word = {"order_id": "o", "signal_id": "", "bot_id": "", "exchange": "", "symbol": "", "side": Side.BUY}
+    ids = {
+        ev.IntentEvaluated(ts=ts, cause=AT, verdict=Verdict.ALLOWED, gates=(), **word).decision_id for ts in (1, 10**6)
+    }
+    assert len(ids) == 2
+
+
 async def test_an_input_that_is_none_stops(tmp_path: Path) -> None:
     world = await World(tmp_path).open()
     with pytest.raises(InvariantError, match="no decision for input Nothing"):
@@ -227,6 +360,18 @@ async def test_a_loop_in_the_rules_ends_as_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(decide.FOLLOWERS, ev.AlertTriggered, lambda ctx, event: [event])
     with pytest.raises(InvariantError, match="more than"):
         decide.step(world.engine.state, report("?", OrderStatus.ACCEPTED), world.engine.setup)
+
+
+def test_an_older_event_is_read_through_its_upcasters(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = ev.EntriesHeld(ts=1, cause=AT, held=True, actor="me")
+    older = ev.encode(event).replace(b'"held":true', b'"hold":1')
+
+    def upcast(raw: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in raw.items() if key != "hold"} | {"held": bool(raw["hold"])}
+
+    monkeypatch.setitem(ev.UPCASTERS, ("EntriesHeld", 0), upcast)
+    assert ev.decode(older, 0) == event
+    assert ev.decode(ev.encode(opened()), 0) == opened()  # of a type that has not changed
 
 
 def test_small_words() -> None:
