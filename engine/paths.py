@@ -1,5 +1,5 @@
 """Where things live: below `$XDG_DATA_HOME/quantsail`, where an empty folder is a fresh start; and `$XDG_CONFIG_HOME/quantsail`
-for the master key, which must not travel with the data that it protects. There is no settings file yet."""
+for the cockpit's settings and the master key, which must not travel with the data that it protects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def data_home() -> Path:
 
 
 def config_home() -> Path:
-    """The master key of the secrets (db/masterkey.py)."""
+    """The cockpit's settings (tui/settings.py), the master key of the secrets (db/masterkey.py)."""
     return _xdg("XDG_CONFIG_HOME", ".config")
 
 

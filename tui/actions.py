@@ -7,7 +7,7 @@ Danger levels are those of the design (cockpit.md): 0 navigation, 1 acknowledge,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from textual.binding import Binding
@@ -28,7 +28,13 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def method(self) -> str:
         """The Textual action string."""
-        return f"{self.name.split('.')[0]}({self.argument!r})" if self.argument else self.name
+        method = self.name.split(".")[0]
+        return f"{method}({self.argument!r})" if self.argument else method
+
+    @property
+    def id(self) -> str:
+        """The id of its binding, by which Textual remaps it."""
+        return f"table.{self.name}" if self.target == "table" else self.name
 
     @property
     def remappable(self) -> bool:
@@ -309,6 +315,25 @@ def key_name(key: str) -> str:
     )
 
 
+_remapped: dict[str, tuple[str, ...]] = {}
+
+
+def remap(keymap: Mapping[str, tuple[str, ...]]) -> None:
+    """From now on every word about keys names these: a process has one cockpit, and that one keymap (tui/keymap.py)."""
+    _remapped.clear()
+    _remapped.update(keymap)
+
+
+def keys(action: Action) -> tuple[str, ...]:
+    """The keys of an action as they are now, the first one is shown."""
+    return _remapped.get(action.name, action.keys)
+
+
+def key_of(name: str) -> str:
+    """The key of an action as people write it, for texts: "Ctrl+R resumes"."""
+    return key_name(keys(find(name))[0])
+
+
 def actions_of(target: str) -> list[Action]:
     """The actions of a target, in the registry's order."""
     return [action for action in ACTIONS if action.target == target]
@@ -331,7 +356,7 @@ def bindings(target: str) -> list[Binding]:
             action.label,
             show=False,
             priority=action.priority,
-            id=action.name if action.remappable else None,
+            id=action.id if action.remappable else None,
             tooltip=action.help,
         )
         for action in actions_of(target)
@@ -344,14 +369,15 @@ def help_rows(targets: Iterable[str] = TARGETS) -> list[tuple[str, list[tuple[st
 
 
 def keys_of(action: Action) -> str:
-    return " ".join(key_name(key) for key in action.keys)
+    return " ".join(key_name(key) for key in keys(action))
 
 
 def actions_markdown() -> str:
     """The documentation's table of keys, one row an action."""
-    lines = ["| keys | where | what | before it acts |", "|---|---|---|---|"]
+    lines = ["| keys | where | what | before it acts | name |", "|---|---|---|---|---|"]
     for target, where in TARGETS.items():
         for action in actions_of(target):
-            keys = " ".join(f"`{key_name(key)}`" for key in action.keys)
-            lines.append(f"| {keys} | {where.lower()} | {action.help} | {DANGER_WORDS[action.danger] or '-'} |")
+            named = " ".join(f"`{key_name(key)}`" for key in action.keys)
+            asks = DANGER_WORDS[action.danger] or "-"
+            lines.append(f"| {named} | {where.lower()} | {action.help} | {asks} | `{action.name}` |")
     return "\n".join(lines) + "\n"

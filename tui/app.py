@@ -21,8 +21,9 @@ from engine.client import ConfigLine, EngineClient, EquityPoint, Outcome, Snapsh
 from engine.core.text import safe_text
 from engine.core.types import Verb
 from tui import crash
-from tui.actions import bindings
+from tui.actions import bindings, find, remap
 from tui.alerts import Alerts
+from tui.bell import BellRinger
 from tui.ordering import OrderKeys
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
@@ -32,9 +33,11 @@ from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
 from tui.screens.kill import KillDialog, PanicKey, Pressed
 from tui.screens.palette import Palette
+from tui.settings import Settings
 from tui.sizing import grow
 from tui.theme import THEMES
 from tui.viewmodel import Frame
+from tui.watch import Watch
 from tui.widgets.logbook import LogBook
 
 REFRESH_S = 0.25
@@ -91,16 +94,21 @@ class CockpitApp(crash.CockpitApp[int]):
         crash_log: Path | None,
         read_only: bool = False,
         actor: str = "cockpit",
-        graph_symbol: GraphSymbol = "braille",
+        watch: Watch | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.settings = watch.settings if watch is not None else Settings()
+        # Textual builds its first stack of screens from this name.
+        self.DEFAULT_MODE = self.settings.start_screen  # type: ignore[misc]
         super().__init__(crash_log=crash_log)
         self.client = client
         self.read_only = read_only
         self.actor = actor
-        self.graph_symbol: GraphSymbol = graph_symbol
+        self.graph_symbol: GraphSymbol = self.settings.marker
         self.clock = clock
         self.animation_level = "none"
+        self.watcher = watch
+        self.bells = BellRinger(self.bell, clock)
         self.alerts = Alerts(self)
         self.replay = ReplayKeys(self)
         self.ordering = OrderKeys(self)
@@ -114,10 +122,22 @@ class CockpitApp(crash.CockpitApp[int]):
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
         self._kill_dialog: KillDialog | None = None
         self._panic = PanicKey(clock, self._kill_submit)
+        self._use(self.settings)
         self.frame = self._look()
 
     def on_mount(self) -> None:
         self.set_interval(REFRESH_S, self.tick)
+
+    def _use(self, settings: Settings) -> None:
+        """Theme, bell and keys at once; mouse, charts and the first screen count from the next start."""
+        before, self.settings = self.settings, settings
+        self.bells.wanted = settings.bell
+        if (
+            settings.theme != before.theme or not self.is_running
+        ):  # a theme chosen by key stays when something else changes
+            self.theme = f"quantsail-{settings.theme}"
+        remap(settings.keymap)
+        self.set_keymap({find(name).id: ",".join(keys) for name, keys in settings.keymap.items()})
 
     # -- looking at the engine ---------------------------------------------------------------------------------------
 
@@ -132,6 +152,7 @@ class CockpitApp(crash.CockpitApp[int]):
             read_only=self.read_only,
             alerts=self.alerts.open(snapshot.now) if snapshot is not None else (),
             seen=self.alerts.seen,
+            notices=self.watcher.banners if self.watcher is not None else (),
         )
 
     def tick(self) -> None:
@@ -145,6 +166,8 @@ class CockpitApp(crash.CockpitApp[int]):
 
     def _refresh(self) -> None:
         self._poll_answers()
+        if self.watcher is not None and self.watcher.settings is not self.settings:
+            self._use(self.watcher.settings)
         if self.problem and self.clock() - self._problem_mono > PROBLEM_SHOWN_S:
             self.problem = ""
         self.frame = frame = self._look()
@@ -163,7 +186,9 @@ class CockpitApp(crash.CockpitApp[int]):
         if seq != self.log_book.seq and mono - self._log_mono >= LOG_S:
             self._log_mono = mono
             self.log_book.bots |= {bot.id: bot.name for bot in snapshot.bots}
-            self.alerts.read(self.log_book.read(self.client, seq))
+            found = self.log_book.read(self.client, seq)
+            self.alerts.read(found)
+            self.bells.read(found)
         if seq != self._curve_seq and mono - self._curve_mono >= CURVE_S:
             self._curve_mono, self._curve_seq = mono, seq
             self.curve = self.client.equity()

@@ -15,6 +15,7 @@ import msgspec
 from engine.client import OrderView, PositionView, Snapshot
 from engine.core.text import safe_text
 from engine.core.types import SECOND_US, ZERO
+from tui.actions import key_of
 from tui.glyphs import delta, fmt_age_us, fmt_clock, fmt_money
 
 #: An engine whose last beat is older has hung, as far as the operator is concerned.
@@ -39,7 +40,8 @@ Line = list[Span]
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """All that one repaint may look at. `mono` is time.monotonic seconds; `*_since` are too, None when not so.
 
-    `alerts` are those that nobody has acknowledged; `seen` says who acknowledged what, by key, and when.
+    `alerts` are those that nobody has acknowledged; `seen` says who acknowledged what, by key, and when. `notices` are what the
+    cockpit sees beside the engine: its disk, its settings.
     """
 
     snapshot: Snapshot | None
@@ -50,6 +52,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     alerts: tuple[Banner, ...] = ()
     seen: dict[str, str] = {}
+    notices: tuple[Banner, ...] = ()
 
 
 class Banner(NamedTuple):
@@ -224,16 +227,16 @@ def _of_cockpit(frame: Frame) -> Iterable[Banner]:
     if frame.problem:
         text = f"SCREEN ERROR {safe_text(frame.problem, 120)} - the engine goes on - details: crash log"
         yield Banner("CRIT", text, f"screen {frame.problem}")
+    yield from frame.notices
     if frame.frozen_since is not None:
-        yield Banner(
-            "WARN", f"SCREEN FROZEN {minutes(frame.mono - frame.frozen_since)} - the engine goes on - p: go on"
-        )
+        age = minutes(frame.mono - frame.frozen_since)
+        yield Banner("WARN", f"SCREEN FROZEN {age} - the engine goes on - {key_of('freeze')}: go on")
 
 
 def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
     silent = frame.mono - snapshot.beat_mono
     if snapshot.error:
-        text = f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - Ctrl+Q, then start it again"
+        text = f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - {key_of('quit')}, then start it again"
         yield Banner("CRIT", text, f"stopped {snapshot.error}")
     elif silent > STUCK_AFTER_S:
         age = fmt_age_us(int(silent) * SECOND_US)
@@ -244,10 +247,13 @@ def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
         text = f"DB DOWN {age} - nothing is sent until it is back; retrying - F9 needs no database"
         yield Banner("CRIT", text, f"database {snapshot.database_down_mono}")
     if snapshot.feed_status.startswith("down"):
-        text = f"FEED {safe_text(snapshot.feed_status, 90)} - no new entries on old data - 5: gates"
+        text = (
+            f"FEED {safe_text(snapshot.feed_status, 90)} - no new entries on old data - {key_of('screen.gates')}: gates"
+        )
         yield Banner("CRIT", text, f"feed {snapshot.feed_status}")
     elif snapshot.feed_status.startswith("ok,"):
-        yield Banner("WARN", f"FEED {safe_text(snapshot.feed_status, 90)} - 5: gates", f"feed {snapshot.feed_status}")
+        text = f"FEED {safe_text(snapshot.feed_status, 90)} - {key_of('screen.gates')}: gates"
+        yield Banner("WARN", text, f"feed {snapshot.feed_status}")
     if snapshot.banner:
         yield Banner("INFO", safe_text(snapshot.banner, 160))
 
@@ -259,9 +265,9 @@ def _of_state(snapshot: Snapshot) -> Iterable[Banner]:
     key = f"{snapshot.state} {snapshot.state_since}"
     match snapshot.state:
         case "HALTED":
-            yield Banner("CRIT", f"HALTED by {who} {age} ago: {why} - Ctrl+R re-arms", key)
+            yield Banner("CRIT", f"HALTED by {who} {age} ago: {why} - {key_of('resume')} re-arms", key)
         case "PAUSED":
-            yield Banner("WARN", f"PAUSED by {who} {age} ago: {why} - Ctrl+R resumes", key)
+            yield Banner("WARN", f"PAUSED by {who} {age} ago: {why} - {key_of('resume')} resumes", key)
         case "REDUCING":
             yield Banner("WARN", f"REDUCING by {who}: {why} - positions are being closed", key)
     if snapshot.held and snapshot.state == "ACTIVE":
@@ -287,7 +293,7 @@ def banner_line(frame: Frame) -> tuple[str, Line]:
             *tail,
         ]
     glyph = {"CRIT": "✖", "WARN": "▲"}[first.severity]
-    key = [Span("  a: seen", "strong")] if first.key else []
+    key = [Span(f"  {key_of('acknowledge')}: seen", "strong")] if first.key else []
     return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), Span(first.text), *tail, *key]
 
 

@@ -10,6 +10,7 @@ import typer
 
 from engine.cli.app_databases import databases
 from engine.cli.app_db import db
+from engine.cli.app_settings import settings
 from engine.cli.app_strategies import strategies
 from engine.cli.app_trading import Bot, add_stop_verbs, bots, orders, positions
 from engine.cli.exits import Exit, fail
@@ -273,6 +274,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
 app.add_typer(databases, name="databases")
 app.add_typer(strategies, name="strategies")
+app.add_typer(settings, name="settings")
 
 
 @config.command("new")

@@ -122,7 +122,7 @@ async def _say_progress(client: Any) -> None:
         await asyncio.sleep(0.5)
 
 
-def run_cockpit(options: Options, *, mouse: bool = True) -> int:
+def run_cockpit(options: Options, *, mouse: bool = True, view: bool = False) -> int:
     """The cockpit in this thread, the engine in its own, started once the first screen is painted."""
     from engine import logs, paths
     from engine.cli.stop import actor
@@ -133,7 +133,9 @@ def run_cockpit(options: Options, *, mouse: bool = True) -> int:
     logs.set_up()
     from engine.host import EngineHost
     from engine.local import LocalClient
+    from tui import settings
     from tui.app import RETURN_STOPPED, RETURN_TERMINAL_LOST, CockpitApp
+    from tui.watch import Watch
 
     client = LocalClient()
     host = EngineHost(options, client)
@@ -144,6 +146,7 @@ def run_cockpit(options: Options, *, mouse: bool = True) -> int:
         def on_ready(self) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave, RETURN_STOPPED)
             host.start()
+            watch.start()
             self._start_watch = self.set_interval(0.2, self._watch_start)
 
         def _watch_start(self) -> None:
@@ -154,14 +157,10 @@ def run_cockpit(options: Options, *, mouse: bool = True) -> int:
 
     # A closed window ends the screen, not the engine; Textual's driver sees the end of input and says so.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    plain = os.environ.get("TERM") == "linux"  # the console's font has no braille
-    app = Cockpit(
-        client,
-        crash_log=paths.logs_dir() / "crash.log",
-        actor=actor("cockpit"),
-        graph_symbol="ascii" if plain else "braille",
-    )
-    result = app.run(mouse=mouse)
+    watch = Watch(paths.data_home(), settings.path())
+    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log", actor=actor("cockpit"), read_only=view, watch=watch)
+    result = app.run(mouse=mouse and watch.settings.mouse)
+    watch.stop()
     if result == RETURN_TERMINAL_LOST:
         _detach_streams()
         _serve_without_a_screen(host)

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.core.text import safe_text
-from tui.actions import find, key_name
+from tui.actions import key_of
 from tui.exporting import csv_text
 from tui.sizing import reset
 from tui.viewmodel import Frame, Line, Span, state_word
@@ -120,7 +120,15 @@ class CockpitScreen(Screen[None]):
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:
     """What a screen depends on: the picture, the second (ages are in seconds), the words beside it, the room for it."""
     number = None if frame.snapshot is None else frame.snapshot.number
-    said = (frame.progress, frame.problem, frame.frozen_since, frame.read_only, frame.alerts, len(frame.seen))
+    said = (
+        frame.progress,
+        frame.problem,
+        frame.frozen_since,
+        frame.read_only,
+        frame.alerts,
+        len(frame.seen),
+        frame.notices,
+    )
     return (number, int(frame.mono), said, size)
 
 
@@ -130,13 +138,13 @@ def starting_lines(frame: Frame) -> list[Line]:
         [Span("quantsail", "strong")],
         [],
         [Span("The engine is starting: "), Span(doing, "warn")],
-        [Span("Screens fill when it reports. Ctrl+Q leaves.", "dim")],
+        [Span(f"Screens fill when it reports. {key_of('quit')} leaves.", "dim")],
     ]
 
 
 def too_small(frame: Frame, width: int, height: int) -> list[Line]:
     """What a screen without room still shows: mode, state, the kill key."""
-    kill = key_name(find("kill").keys[0])
+    kill = key_of("kill")
     snapshot = frame.snapshot
     word = f"{safe_text(snapshot.mode, 8)} {state_word(frame, snapshot)}" if snapshot is not None else "STARTING"
     return [

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.core.text import safe_text
-from tui.actions import actions_of, find, key_name
+from tui.actions import actions_of, find, key_name, keys
 from tui.viewmodel import Frame, Line, Span, banner_line, replay_line, status_line
 from tui.widgets.tight import tighten
 
@@ -179,7 +179,7 @@ def key_line(target: str, width: int) -> Line:
     modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
     rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
     for action in [*modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
-        item = [Span(f" {key_name(action.keys[0])}", "key"), Span(f" {action.label}", "dim")]
+        item = [Span(f" {key_name(keys(action)[0])}", "key"), Span(f" {action.label}", "dim")]
         if sum(len(span.text) for span in [*line, *item]) > width:
             break
         line += item
