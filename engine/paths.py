@@ -35,3 +35,8 @@ def ledger_dir(name: str) -> Path:
 
 def logs_dir() -> Path:
     return data_home() / "logs"
+
+
+def welcomed() -> Path:
+    """There when somebody has seen the cockpit's first-run screen."""
+    return data_home() / "welcomed"

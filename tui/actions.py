@@ -83,6 +83,15 @@ ACTIONS: tuple[Action, ...] = (
         keys=("a",),
         danger=1,
     ),
+    Action(
+        name="acknowledge.anywhere",
+        target="app",
+        label="seen, anywhere",
+        help="The same from inside inputs, dialogs and the palette",
+        keys=("f8",),
+        danger=1,
+        priority=True,
+    ),
     Action(name="alerts", target="app", label="alerts", help="Open alerts, and who acknowledged what", keys=("L",)),
     Action(
         name="cancel_order",

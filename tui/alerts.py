@@ -58,9 +58,13 @@ class Alerts:
         one = self._seen.get(key_of(recorded))
         return f"{safe_text(one.actor, 40)} at {fmt_datetime(one.ts)}" if one is not None else ""
 
+    def waiting(self) -> list[Banner]:
+        """What nobody has acknowledged, the worst first."""
+        return [b for b in banners(self._app.frame) if b.key and b.key not in self._seen]
+
     def acknowledge(self) -> None:
         """The banner that is shown first: its text goes into the audit trail with the operator's name."""
-        waiting = [b for b in banners(self._app.frame) if b.key and b.key not in self._seen]
+        waiting = self.waiting()
         if not waiting:
             self._app.toast("nothing waits to be acknowledged")
         elif self._app.may_command():
@@ -80,7 +84,7 @@ class Alerts:
 
     def show(self) -> None:
         """A dialog: what is open, then who acknowledged what, newest first."""
-        waiting = [("open", b.text) for b in banners(self._app.frame) if b.key and b.key not in self._seen]
+        waiting = [("open", b.text) for b in self.waiting()]
         known = sorted(self._seen.values(), key=lambda one: -one.ts)
         rows = [*waiting, *((f"{safe_text(one.actor, 24)} {fmt_datetime(one.ts)}", one.text) for one in known)]
         self._app.show_detail("alerts: what is open, who acknowledged what", rows or [("none", "no alert so far")])

@@ -31,13 +31,15 @@ from tui.saving import export
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
-from tui.screens.kill import KillDialog, PanicKey, Pressed
+from tui.screens.kill import KillDialog, NoKillDialog, PanicKey, Pressed
 from tui.screens.palette import Palette
+from tui.screens.welcome import FirstRun, WelcomeDialog
 from tui.settings import Settings
 from tui.sizing import grow
 from tui.theme import THEMES
 from tui.viewmodel import Frame
 from tui.watch import Watch
+from tui.widgets.line import KeyBar
 from tui.widgets.logbook import LogBook
 
 REFRESH_S = 0.25
@@ -95,6 +97,7 @@ class CockpitApp(crash.CockpitApp[int]):
         read_only: bool = False,
         actor: str = "cockpit",
         watch: Watch | None = None,
+        welcomed: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = watch.settings if watch is not None else Settings()
@@ -109,6 +112,7 @@ class CockpitApp(crash.CockpitApp[int]):
         self.animation_level = "none"
         self.watcher = watch
         self.bells = BellRinger(self.bell, clock)
+        self.first_run = FirstRun(welcomed)
         self.alerts = Alerts(self)
         self.replay = ReplayKeys(self)
         self.ordering = OrderKeys(self)
@@ -138,6 +142,9 @@ class CockpitApp(crash.CockpitApp[int]):
             self.theme = f"quantsail-{settings.theme}"
         remap(settings.keymap)
         self.set_keymap({find(name).id: ",".join(keys) for name, keys in settings.keymap.items()})
+        if self.is_running:
+            for bar in self.screen.query(KeyBar):
+                bar.retell()
 
     # -- looking at the engine ---------------------------------------------------------------------------------------
 
@@ -173,6 +180,8 @@ class CockpitApp(crash.CockpitApp[int]):
         self.frame = frame = self._look()
         if frame.snapshot is not None:
             self._read_slowly(frame.mono, frame.snapshot)
+            if self.first_run.due() and len(self.screen_stack) == 1:
+                self.push_screen(WelcomeDialog(), lambda _: self.first_run.remember())
         pressed = self._panic.leftover()
         if pressed is not None:
             self._pressed_before(pressed)
@@ -212,7 +221,7 @@ class CockpitApp(crash.CockpitApp[int]):
     def may_command(self) -> bool:
         """Whether commands may be given from here; says so if not."""
         if self.read_only:
-            self.toast("read-only: this cockpit gives no commands; start it without --read-only", failed=True)
+            self.toast("read-only: this cockpit gives no commands; start it without --view", failed=True)
         return not self.read_only
 
     def ask(
@@ -275,7 +284,8 @@ class CockpitApp(crash.CockpitApp[int]):
 
     def action_kill(self) -> None:
         """First press: hold at once, then ask. Second press: halt."""
-        if not self.may_command():
+        if self.read_only:
+            self._say_who_can_kill()
             return
         pressed = self._panic.taken()
         if pressed is not None:
@@ -285,6 +295,12 @@ class CockpitApp(crash.CockpitApp[int]):
         else:
             self.ask(Verb.HOLD, self._held, reason="kill key")
             self._open_kill_dialog(self.clock())
+
+    def _say_who_can_kill(self) -> None:
+        """A screen that only looks must not be taken for one that stops."""
+        if not isinstance(self.screen, NoKillDialog):
+            snapshot = self.frame.snapshot
+            self.push_screen(NoKillDialog(snapshot.ledger if snapshot is not None else ""))
 
     def _held(self, outcome: Outcome) -> None:
         if not outcome.done:

@@ -99,6 +99,8 @@ def _starting(frame: Frame, width: int) -> Line:
 
 def _pieces(frame: Frame, snapshot: Snapshot) -> list[_Piece]:
     pieces = [_Piece(0, True, [_mode(snapshot)]), _Piece(0, True, [_state(frame, snapshot)])]
+    if frame.read_only:
+        pieces.insert(1, _Piece(0, True, [Span(" VIEW ", "badge-info")]))
     equity = fmt_money(snapshot.equity, 2)
     pieces.append(
         _Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])

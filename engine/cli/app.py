@@ -54,6 +54,8 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Fixes the
 LedgerName = Annotated[
     str, typer.Option("--ledger", metavar="NAME", help="The ledger; default: one per feed and seed.")
 ]
+Mouse = Annotated[bool, typer.Option("--mouse/--no-mouse", help="Mouse support; without it the terminal selects text.")]
+View = Annotated[bool, typer.Option("--view", help="Look only: this cockpit gives no command, the kill key neither.")]
 Balance = Annotated[
     str, typer.Option("--balance", metavar="AMOUNT", help="Opening balance of a fresh ledger, in its quote currency.")
 ]
@@ -72,9 +74,8 @@ def cockpit(
     seed: Seed = None,
     ledger: LedgerName = "",
     balance: Balance = "10000",
-    mouse: Annotated[
-        bool, typer.Option("--mouse/--no-mouse", help="Mouse support; without it the terminal selects text.")
-    ] = True,
+    mouse: Mouse = True,
+    view: View = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """The cockpit."""
@@ -95,7 +96,7 @@ def cockpit(
     options = make_options(
         replay, simulate, live_data, symbol, timeframe, speed, seed, ledger, balance, default_speed=60
     )
-    raise typer.Exit(run_cockpit(options, mouse=mouse))
+    raise typer.Exit(run_cockpit(options, mouse=mouse, view=view))
 
 
 @app.command()
@@ -112,6 +113,8 @@ def run(
     seed: Seed = None,
     ledger: LedgerName = "",
     balance: Balance = "10000",
+    mouse: Mouse = True,
+    view: View = False,
     max_candles: Annotated[
         int, typer.Option(metavar="N", help="Stop after so many candles (0: no bound); for endless feeds.")
     ] = 0,
@@ -123,7 +126,7 @@ def run(
         options = make_options(
             replay, simulate, live_data, symbol, timeframe, speed, seed, ledger, balance, default_speed=60
         )
-        raise typer.Exit(run_cockpit(options))
+        raise typer.Exit(run_cockpit(options, mouse=mouse, view=view))
     options = make_options(
         replay, simulate, live_data, symbol, timeframe, speed, seed, ledger, balance, default_speed=None
     )

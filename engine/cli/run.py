@@ -158,7 +158,14 @@ def run_cockpit(options: Options, *, mouse: bool = True, view: bool = False) -> 
     # A closed window ends the screen, not the engine; Textual's driver sees the end of input and says so.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watch = Watch(paths.data_home(), settings.path())
-    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log", actor=actor("cockpit"), read_only=view, watch=watch)
+    app = Cockpit(
+        client,
+        crash_log=paths.logs_dir() / "crash.log",
+        actor=actor("cockpit"),
+        read_only=view,
+        watch=watch,
+        welcomed=paths.welcomed(),
+    )
     result = app.run(mouse=mouse and watch.settings.mouse)
     watch.stop()
     if result == RETURN_TERMINAL_LOST:

@@ -137,7 +137,6 @@ def _cut(text: str, width: int) -> tuple[str, int]:
     return text[:index] + ELLIPSIS, used + 1
 
 
-
 def traceback_of(error: BaseException) -> str:
     """Where an exception came from, innermost last: file names without folders, which differ from machine to machine."""
     lines, frame = [], error.__traceback__

@@ -49,8 +49,11 @@ def write_candles(path: Path, bars: int, seed: int = 1, price: float = 30_000.0)
 class Program:
     """One installation of quantsail below `home`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, newcomer: bool = False) -> None:
         self.home = home
+        if not newcomer:
+            (home / "data" / "quantsail").mkdir(parents=True, exist_ok=True)
+            (home / "data" / "quantsail" / "welcomed").touch()
         keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "QUANTSAIL_PG_BIN")}
         self.env = keep | {
             "PYTHONPATH": str(ROOT),

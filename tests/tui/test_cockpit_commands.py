@@ -152,7 +152,7 @@ async def test_read_only_refuses_every_command() -> None:
     async with cockpit(FakeEngine.busy(state="PAUSED", state_actor="ada"), read_only=True) as c:
         c.clock.now += 5
         c.app.panic_key("f9")
-        for key in ("f9", "ctrl+r", "space", "greater_than_sign"):
+        for key in ("f9", "escape", "ctrl+r", "space", "greater_than_sign"):
             await c.press(key)
         await c.press("6", "j", "A")
         assert c.engine.submitted == [] and c.engine.replayed == []

@@ -57,6 +57,7 @@ class CockpitScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self._shown = ()
+        self.query_one(KeyBar).retell()
         self.show(self.cockpit.frame)
 
     def on_resize(self) -> None:
@@ -149,7 +150,7 @@ def too_small(frame: Frame, width: int, height: int) -> list[Line]:
     word = f"{safe_text(snapshot.mode, 8)} {state_word(frame, snapshot)}" if snapshot is not None else "STARTING"
     return [
         [Span(word, "strong")],
-        [Span(f"{kill} KILL", "error")],
+        [Span("kill: quantsail halt" if frame.read_only else f"{kill} KILL", "error")],
         [Span(f"need {LEAST_WIDTH}x{LEAST_HEIGHT}", "dim")],
         [Span(f"this is {width}x{height}", "dim")],
     ]

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from engine.core.text import safe_text
+from tui.actions import find
 from tui.viewmodel import Frame, Line, Span
-from tui.widgets.line import SpanBlock, SpanLine, StatusLine
+from tui.widgets.line import BannerLine, SpanBlock, SpanLine, StatusLine
 from tui.widgets.panel import COPY_MAX
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ Result = TypeVar("Result")
 class Dialog(ModalScreen[Result], Generic[Result]):
     """A box over the dimmed screen. Subclasses give `heading` and `body`; `show` is called with every frame."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "leave", "Back"),
+        Binding(",".join(find("acknowledge").keys), "app.acknowledge", "Seen", show=False, id=find("acknowledge").id),
+    ]
     heading: str = ""
     severity: str = ""  # "-danger" paints the frame of the box
 
@@ -41,6 +45,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
+        yield BannerLine()
         with Vertical(classes=f"box {self.severity}") as box:
             box.border_title = Text(safe_text(self.heading, 100))
             yield from self.body()
@@ -50,6 +55,9 @@ class Dialog(ModalScreen[Result], Generic[Result]):
 
     def show(self, frame: Frame) -> None:
         self.query_one(StatusLine).show(frame)
+        banner = self.query_one(BannerLine)
+        banner.show(frame)
+        self.set_class(banner.has_class("-CRIT") or banner.has_class("-WARN"), "-warned")
 
     def action_leave(self) -> None:
         self.dismiss(None)

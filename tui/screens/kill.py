@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from engine.core.text import safe_text
 from engine.core.types import Verb
 from tui.screens.dialog import Dialog, Scroll, keys_line, prose
 from tui.viewmodel import Frame, Span, bar, kill_plan, kill_summary
@@ -136,3 +137,21 @@ class KillDialog(Dialog[None]):
 
     def action_leave(self) -> None:
         self.settle(Verb.RELEASE)
+
+
+class NoKillDialog(Dialog[None]):
+    """Where the kill key gives no command, it says what does."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("enter", "leave", "Back"), ("q", "leave", "Back")]
+    heading = "nothing was stopped: this cockpit only looks (--view)"
+    severity = "-danger"
+
+    def __init__(self, ledger: str) -> None:
+        super().__init__()
+        self._ledger = safe_text(ledger, 50)
+
+    def body(self) -> Iterable[Widget]:
+        where = f" --ledger {self._ledger}" if self._ledger else ""
+        yield prose(f"To stop trading now, in any shell: quantsail halt{where}", "strong")
+        yield prose("It needs no database and no screen, and works on every ledger without --ledger.")
+        yield keys_line(("Esc", "back"))

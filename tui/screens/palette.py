@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 from textual.dom import DOMNode
 
 from tui.actions import Action, actions_of, keys_of
+from tui.possible import why_not
 from tui.viewmodel import Frame
 from tui.widgets.chart import Chart
-from tui.widgets.line import StatusLine
+from tui.widgets.line import BannerLine, StatusLine
 from tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -39,17 +41,29 @@ class ActionProvider(Provider):
         return ()
 
     async def discover(self) -> Hits:
-        for action in self._actions():
-            yield DiscoveryHit(title(action), self._run(action), help=action.help)
+        for action, why in self._sorted():
+            yield DiscoveryHit(shown(action, why), self._run(action, why), title(action), help=told(action, why))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for action in self._actions():
+        for action, why in self._sorted():
             score = matcher.match(f"{title(action)} {action.help}")
             if score > 0:
-                yield Hit(score, matcher.highlight(title(action)), self._run(action), help=action.help)
+                found = shown(action, why) if why else matcher.highlight(title(action))
+                # What is possible comes first, however well the rest fits.
+                yield Hit(
+                    score / 2 if why else score + 1, found, self._run(action, why), title(action), told(action, why)
+                )
 
-    def _run(self, action: Action) -> partial[Coroutine[Any, Any, bool]]:
+    def _sorted(self) -> list[tuple[Action, str]]:
+        """What is possible now, then the rest with why it is not."""
+        app = cast("CockpitApp", self.app)
+        found = [(action, why_not(app, action, self.screen.focused)) for action in self._actions()]
+        return sorted(found, key=lambda pair: bool(pair[1]))
+
+    def _run(self, action: Action, why: str) -> Callable[[], Any]:
+        if why:
+            return partial(cast("CockpitApp", self.app).toast, f"{action.label}: {why}", failed=True)
         namespace: DOMNode = self.app if action.target == "app" else self.screen
         if action.target in ("chart", "table") and self.screen.focused is not None:
             namespace = self.screen.focused
@@ -60,6 +74,16 @@ def title(action: Action) -> str:
     return f"{action.label} ({keys_of(action)})"
 
 
+def shown(action: Action, why: str) -> Content:
+    """The title, grey when it is not possible now."""
+    return Content.styled(title(action), "$quiet") if why else Content(title(action))
+
+
+def told(action: Action, why: str) -> str:
+    """The second line of a hit."""
+    return f"not now: {why}" if why else action.help
+
+
 class Palette(CommandPalette):
     """Textual's palette with our provider and our first line."""
 
@@ -68,6 +92,7 @@ class Palette(CommandPalette):
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
+        yield BannerLine()
         yield from super().compose()
 
     def on_mount(self) -> None:
@@ -75,3 +100,4 @@ class Palette(CommandPalette):
 
     def show(self, frame: Frame) -> None:
         self.query_one(StatusLine).show(frame)
+        self.query_one(BannerLine).show(frame)

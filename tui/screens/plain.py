@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tui.actions import help_rows
 from tui.screens.dialog import Dialog, Scroll, keys_line, prose
+from tui.screens.welcome import running_lines
 from tui.viewmodel import Frame, Line, Span
 from tui.widgets.line import SpanBlock
 
@@ -19,15 +20,15 @@ KEY_COLUMNS, TEXT_COLUMNS = 15, 56
 
 
 class HelpDialog(Dialog[None]):
-    """All keys, from the registry."""
+    """What is running, then all keys, from the registry."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "leave", "Back"), ("q", "leave", "Back")]
     heading = "keys"
 
     def body(self) -> Iterable[Widget]:
-        lines: list[Line] = []
+        lines: list[Line] = running_lines(self.cockpit.frame)
         for title, rows in help_rows():
-            lines += [[], [Span(title, "strong")]] if lines else [[Span(title, "strong")]]
+            lines += [[], [Span(title, "strong")]]
             for keys, text in rows:
                 first, *more = wrap(text, TEXT_COLUMNS)
                 lines.append([Span(f" {keys:<{KEY_COLUMNS}}", "key"), Span(f" {first}")])

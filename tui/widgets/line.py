@@ -169,13 +169,19 @@ class KeyBar(SpanLine):
         self.target = target
 
     def on_resize(self) -> None:
-        self.set_line(key_line(self.target, self.size.width))
+        self.retell()
+
+    def retell(self) -> None:
+        """Name the keys as they are now."""
+        self.set_line(key_line(self.target, self.size.width, read_only=getattr(self.app, "read_only", False)))
 
 
-def key_line(target: str, width: int) -> Line:
+def key_line(target: str, width: int, *, read_only: bool = False) -> Line:
     """KILL, the screens, help, this screen's keys, then the rest; whole items only, as many as fit."""
     kill = find("kill")
     line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label} ", "strong")]
+    if read_only:
+        line = [Span(" stop: ", "error"), Span("quantsail halt ", "strong")]
     modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
     rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
     for action in [*modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
