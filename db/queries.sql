@@ -147,6 +147,12 @@ select seq, id::text, payload::text, schema_version, prev_hash, hash,
   (extract(epoch from recorded_at) * 1000000)::bigint as written_ts
 from events where seq < $1 order by seq desc limit $2;
 
+-- name: events_of_types
+-- The newest events of the types $3 below seq $1 (none: of all), newest first; $2 = count.
+select seq, id::text, payload::text, schema_version, prev_hash, hash,
+  (extract(epoch from recorded_at) * 1000000)::bigint as written_ts
+from events where type = any($3::text[]) and ($1::bigint is null or seq < $1) order by seq desc limit $2;
+
 -- name: event_at
 -- Seq of the first event at or after $1 (us UTC).
 select seq from events where ts >= timestamptz 'epoch' + $1::bigint * interval '1 microsecond' order by ts, seq limit 1;

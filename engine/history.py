@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 ACKNOWLEDGED = "ALERT_ACKNOWLEDGED"
 COMMANDED = "COMMAND_GIVEN"
+#: What the history of the gates is made of: trips, and changes of what may be traded.
+GATE_EVENTS = ("GateChanged", "TradingStateChanged", "EntriesHeld", "HouseChanged", "BotStatusChanged")
 
 
 class Place(NamedTuple):
@@ -119,6 +121,15 @@ class History(Protocol):
         ...
 
 
+@runtime_checkable
+class GateHistory(Protocol):
+    """A past that can be asked for GATE_EVENTS alone."""
+
+    def gate_changes(self, before_seq: int | None, limit: int = 500) -> Future[Sequence[Recorded]]:
+        """The newest of GATE_EVENTS below a seq (None: of all), newest first."""
+        ...
+
+
 def fill_view(event: ev.OrderFilled, bot: str) -> FillView:
     """A fill as its event has it."""
     return FillView(
@@ -175,6 +186,10 @@ class MemoryHistory:
     def events(self, before_seq: int, limit: int = 1_000) -> Future[Sequence[Recorded]]:
         return ready([one for one in self._events() if one.seq < before_seq][-limit:])
 
+    def gate_changes(self, before_seq: int | None, limit: int = 500) -> Future[Sequence[Recorded]]:
+        found = [one for one in self._events() if type(one.event).__name__ in GATE_EVENTS]
+        return ready([one for one in found if before_seq is None or one.seq < before_seq][-limit:][::-1])
+
     def seq_at(self, ts: int) -> Future[int | None]:
         return ready(next((one.seq for one in self._events() if one.event.ts >= ts), None))
 
@@ -230,6 +245,13 @@ class PgHistory:
     def events(self, before_seq: int, limit: int = 1_000) -> Future[Sequence[Recorded]]:
         async def work(conn: Any) -> Sequence[Recorded]:
             return [told.recorded for told in await _told(conn, "events_page", before_seq, limit)][::-1]
+
+        return self._reader.read(work)
+
+    def gate_changes(self, before_seq: int | None, limit: int = 500) -> Future[Sequence[Recorded]]:
+        async def work(conn: Any) -> Sequence[Recorded]:
+            found = await _told(conn, "events_of_types", before_seq, limit, list(GATE_EVENTS))
+            return [told.recorded for told in found]
 
         return self._reader.read(work)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the screen makes a client before its first paint; these bri
     from engine.publish import BoardMemory
     from engine.reading import Reader
     from engine.runtime import Engine
+    from engine.standing import Standing
     from engine.trips import Trips
 
 #: Committed events kept for screens; older ones are in the database.
@@ -94,6 +95,14 @@ class LocalClient:
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._on_loop(lambda running: running.configs())
+
+    def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
+        async def look(running: Running) -> Standing:
+            from engine.standing import standing
+
+            return standing(running.engine, self.memory, bot, exchange, symbol)
+
+        return self._on_loop(look)
 
     def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
         running = self._running

@@ -15,7 +15,7 @@ from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position
 from engine.core.setup import Setup, portfolio_id
-from engine.core.types import ZERO, Instrument, Verdict, entity_id
+from engine.core.types import ZERO, BotStatus, Instrument, Verdict, entity_id
 
 #: Closed orders that stay on the orders panel.
 RECENT_ORDERS = 50
@@ -42,18 +42,35 @@ class BoardMemory:
     def __init__(self) -> None:
         self.last: dict[str, ev.GateResult] = {}
         self.blocked: dict[str, tuple[int, str]] = {}
+        self.words: dict[tuple[str, str], ev.GateResult] = {}  # by bot and gate
+        self.blocked_of: dict[tuple[str, str], tuple[int, str]] = {}
+        self.signals: dict[str, tuple[int, str]] = {}  # by bot
+        self.errors: dict[str, ev.BotStatusChanged] = {}
         self.stopped: ev.StopCompleted | None = None
 
     def see(self, event: ev.Event) -> None:
-        if isinstance(event, ev.StopCompleted):
-            self.stopped = event
-        if not isinstance(event, ev.IntentEvaluated):
-            return
+        match event:
+            case ev.IntentEvaluated():
+                self._see_gates(event)
+            case ev.SignalGenerated():
+                self.signals[event.bot_id] = (event.ts, f"{event.kind} {event.side} {event.symbol}")
+            case ev.BotStatusChanged(status=BotStatus.ERROR):
+                self.errors[event.bot_id] = event
+            case ev.StopCompleted():
+                self.stopped = event
+
+    def _see_gates(self, event: ev.IntentEvaluated) -> None:
         for gate in event.gates:
             if gate.limit != "reduce-only":
-                self.last[gate.gate] = gate
+                self.last[gate.gate] = self.words[event.bot_id, gate.gate] = gate
             if gate.verdict is Verdict.BLOCKED:
-                self.blocked[gate.gate] = (event.ts, f"{event.side} {event.symbol}")
+                told = (event.ts, f"{event.side} {event.symbol}")
+                self.blocked[gate.gate] = self.blocked_of[event.bot_id, gate.gate] = told
+
+
+def unit_of(gate: str) -> str:
+    """What a gate's numbers are in; "" for plain numbers."""
+    return _UNITS.get(gate, "")
 
 
 def places(instrument: Instrument | None) -> int:
@@ -79,7 +96,7 @@ def _gate(name: str, gate: ev.GateResult | None, memory: BoardMemory) -> cl.Gate
             verdict="IDLE",
             actual="",
             limit="",
-            unit=_UNITS.get(name, ""),
+            unit=unit_of(name),
             used=None,
             blocked_ts=blocked_ts,
             blocked_what=blocked_what,
@@ -89,14 +106,14 @@ def _gate(name: str, gate: ev.GateResult | None, memory: BoardMemory) -> cl.Gate
         verdict=gate.verdict,
         actual=gate.actual,
         limit=gate.limit,
-        unit=_UNITS.get(name, ""),
-        used=_used(gate),
+        unit=unit_of(name),
+        used=used_of(gate),
         blocked_ts=blocked_ts,
         blocked_what=blocked_what,
     )
 
 
-def _used(gate: ev.GateResult) -> float | None:
+def used_of(gate: ev.GateResult) -> float | None:
     """Share of the limit that is used, for a bar; display only."""
     if not gate.margin:
         return None

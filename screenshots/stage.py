@@ -34,6 +34,7 @@ from engine.history import History
 from engine.local import LocalClient
 from engine.naming import default_ledger_name, one_currency
 from engine.runtime import Asked, Engine
+from engine.standing import Standing
 from engine.venues.paper import PaperVenue
 
 #: What a picture says of times that no picture can know.
@@ -220,6 +221,9 @@ class StillClient:
 
     def trades(self) -> Sequence[TradeView]:
         return self._inner.trades()
+
+    def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
+        return self._inner.standing(bot, exchange, symbol)
 
     @property
     def history(self) -> History:

@@ -68,7 +68,7 @@ ACTIONS: tuple[Action, ...] = (
     _mode("2", "orders", "orders", "Orders and fills: all of them, each order's whole story, cancel"),
     _mode("3", "events", "events", "Events: everything that was decided, newest last"),
     _mode("4", "charts", "charts", "Charts: candles with trades, equity, drawdown, results"),
-    _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, last block"),
+    _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, trips, and why it is not trading"),
     _mode("6", "configs", "configs", "Config versions: compare, activate, roll back"),
     Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),
     Action(name="focus_previous", target="app", label="panel back", help="Previous panel", keys=("shift+tab",)),
@@ -256,6 +256,15 @@ ACTIONS: tuple[Action, ...] = (
         help="Write the chart to a new SVG file, and say where it went",
         keys=("E",),
     ),
+    Action(name="pick_scope", target="gates", label="scope", help="Gates of the account or of one bot", keys=("b",)),
+    Action(
+        name="pick_question",
+        target="gates",
+        label="why",
+        help="Why is it not trading: pick a bot and a symbol",
+        keys=("w",),
+    ),
+    Action(name="next_view", target="gates", label="view", help="On a small screen: board, why, trips", keys=("v",)),
     Action(
         name="activate",
         target="configs",
@@ -283,6 +292,7 @@ TARGETS = {
     "orders": "On the orders screen",
     "events": "On the events screen",
     "charts": "On the charts screen",
+    "gates": "On the gates screen",
     "configs": "On the configs screen",
 }
 DANGER_WORDS = ("", "", "asks", "holds at once, then asks", "asks for a typed word and a reason")

@@ -108,10 +108,10 @@ def _signal(events: Sequence[ev.Event], order: OrderView | None) -> Iterator[Lin
         yield [Span(fmt_datetime(signal.ts), "dim"), Span(f"  {safe_text(words, 100)}", "strong")]
         yield _pairs(("config", f"v{signal.config_version}"), ("strategy", signal.strategy_id))
         for name, rule in signal.trace.items():
-            yield from _rule(safe_text(str(name), 40), rule, 1)
+            yield from rule_lines(safe_text(str(name), 40), rule, 1)
 
 
-def _rule(name: str, rule: object, depth: int) -> Iterator[Line]:
+def rule_lines(name: str, rule: object, depth: int) -> Iterator[Line]:
     """A node of the explain tree: its result, its operator, its values; then what is inside it."""
     indent = "  " * depth
     if not isinstance(rule, Mapping) or depth > DEPTH_MAX:
@@ -135,7 +135,7 @@ def _rule(name: str, rule: object, depth: int) -> Iterator[Line]:
     yield line
     inner = rule.get("of", ())
     for one in inner if isinstance(inner, list | tuple) else (inner,):
-        yield from _rule("", one, depth + 1)
+        yield from rule_lines("", one, depth + 1)
 
 
 def _operand(value: object) -> str:

@@ -26,7 +26,8 @@ from engine.client import (
 )
 from engine.core.events import Recorded
 from engine.core.types import MINUTE_US, Verb, uuid7
-from engine.history import History, MemoryHistory
+from engine.history import History, MemoryHistory, ready
+from engine.standing import Standing
 from tests.tui.fake_story import NOW, story
 
 MONO = 1_000.0
@@ -271,6 +272,8 @@ class FakeEngine:
         self.submitted: list[tuple[Verb, dict[str, Any]]] = []
         self.replayed: list[tuple[str, float | None]] = []
         self.answers: dict[Verb, Outcome | Exception] = {}
+        self.stands: Standing | None = None
+        self.stood: list[tuple[str, str, str]] = []
         self.history: History = MemoryHistory(lambda: self.log, lambda: NOW)
 
     @classmethod
@@ -311,6 +314,10 @@ class FakeEngine:
 
     def trades(self) -> Sequence[TradeView]:
         return self.trips
+
+    def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
+        self.stood.append((bot, exchange, symbol))
+        return ready(self.stands) if self.stands is not None else Future()
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

@@ -111,7 +111,7 @@ async def test_screens_by_number() -> None:
     async with cockpit() as c:
         for key, words in (
             ("3", "gross exposure 63.2"),
-            ("5", "Last block"),
+            ("5", "why is it not trading?"),
             ("6", "config versions"),
             ("1", "equity"),
         ):
