@@ -229,4 +229,4 @@ async def test_equity_keeps_its_peaks_in_few_points(migrated: str) -> None:
 
 
 def test_queries_have_unique_names() -> None:
-    assert len(load_queries()) == 19
+    assert len(load_queries()) == 20
