@@ -11,7 +11,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.limits import ENTRIES_KEPT
-from engine.core.types import ACTIVE, DAY_US, MINUTE_US, SECOND_US, WARMING_UP, ZERO, BotStatus, Origin, TradingState
+from engine.core.types import ACTIVE, DAY_US, MINUTE_US, SECOND_US, WARMING_UP, ZERO, BotStatus, TradingState
 
 #: Round trips of a symbol that a book remembers; `low_profit_trades` is at most as many.
 ROUND_TRIPS_KEPT = 20
@@ -57,9 +57,10 @@ class Messages(msgspec.Struct):
         )
 
 
-class House(msgspec.Struct):
-    """The state of the house (G12, G14), as the shell last reported it; None is not known. Paper needs no comparison with a
-    venue, and data that brings its own time has no clock to differ from: both are good until something is said."""
+class House(msgspec.Struct, frozen=True):
+    """The state of the house (G12, G14), as the shell last reported it, another object each time; None is not known. Paper
+    needs no comparison with a venue, and data that brings its own time has no clock to differ from: both are good until
+    something is said."""
 
     reconciled: bool | None = True
     journal_ok: bool | None = True
@@ -105,10 +106,7 @@ class BotBook(msgspec.Struct):
     recent: dict[str, list[RoundTrip]] = {}
 
 
-def submitted(book: BotBook, e: ev.OrderSubmitted) -> None:
-    book.messages.add(e.ts)
-    if e.origin is not Origin.ENTRY:
-        return
+def entered(book: BotBook, e: ev.OrderSubmitted) -> None:
     book.entries += 1
     book.entry_ts.append(e.ts)
     del book.entry_ts[:-ENTRIES_KEPT]

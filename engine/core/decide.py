@@ -29,7 +29,7 @@ from engine.core.inputs import (
     OrderReport,
     Tick,
 )
-from engine.core.ledger import Ledger, drawdown, evolve
+from engine.core.ledger import HANDLERS, Ledger, arrive, drawdown
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
 from engine.core.orders import Order
@@ -103,9 +103,14 @@ def _settle(ctx: Context, events: Events) -> Events:
         return events
     ledger, state, by_bars = ctx.ledger, ctx.state, ctx.setup.bars
     state.quiet_until, state.settled = 0, False
+    arrived = False
     for event in events:  # grows while it is walked
-        evolve(ledger, event)
-        follow = FOLLOWERS.get(type(event))
+        kind = type(event)
+        HANDLERS[kind](ledger, event)
+        if not arrived:
+            arrived = True
+            arrive(ledger, event)
+        follow = FOLLOWERS.get(kind)
         if follow is not None and (more := follow(ctx, event)):
             events += more
             if len(events) > EVENTS_MAX:
@@ -121,17 +126,18 @@ def _settle(ctx: Context, events: Events) -> Events:
 def on_candle(state: State, candle: Candle, setup: Setup) -> Sequence[ev.Event]:
     """What a closed bar brings about: positions on its symbol first, then each bot's signal, one bot after the other, each
     on the ledger that the one before has left: limits count what is on its way (I8)."""
-    ledger = state.ledger
     series = state.market.series[(candle.exchange, candle.symbol)]
     calls = series.observe(candle)
     if setup.bars:
         return _on_bar(begin(state, setup, candle.ts, candle.cause), series)
-    restless = _restless(state, setup, candle) if ledger.positions and not state.settled else None
+    if state.settled and not calls:
+        return ()
+    restless = _restless(state, setup, candle)
     if not restless and not calls:
         return ()
     ctx = begin(state, setup, candle.ts, candle.cause)
     out: Events = []
-    for position in restless or ():
+    for position in restless:
         out += _settle(ctx, _manage(ctx, position, series, candle))
     if calls:
         for runner in series.runners:
@@ -156,6 +162,9 @@ def _on_bar(ctx: Context, series: Series) -> Sequence[ev.Event]:
 def _restless(state: State, setup: Setup, candle: Candle) -> list[Position]:
     """The positions, oldest first, that a bar may change the exits of; most of the time all rest where they are."""
     ledger = state.ledger
+    if not ledger.positions:
+        state.settled = True
+        return []
     found = [p for p in ledger.open_positions() if _may_change(p, ledger, setup, candle)]
     if not found and not setup.moves and ledger.calm:
         state.settled = all(p.resting == p.wants for p in ledger.positions.values())

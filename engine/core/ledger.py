@@ -7,6 +7,7 @@ state hash. The ledger holds no market data: marks live in `market.Market` and e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,7 @@ from engine.core.types import (
     DAY_US,
     EXPIRED,
     HOUR_US,
+    MARKET,
     PAUSED,
     QUANTUM,
     REDUCING,
@@ -181,18 +183,20 @@ def restore(snapshot: bytes | str) -> Ledger:
 
 def evolve(ledger: Ledger, event: ev.Event) -> None:
     """Apply one event. Raises InvariantError only for what cannot have been decided by this core."""
-    try:
-        handler = _HANDLERS[type(event)]
-    except KeyError:
-        raise InvariantError(f"no handler for event {type(event).__name__}") from None
+    handler = HANDLERS.get(type(event))
+    if handler is None:
+        raise InvariantError(f"no handler for event {type(event).__name__}")
     handler(ledger, event)
-    cause = event.cause
-    if cause is not ledger.cursor:  # the events of one input share it, and their time
-        ledger.cursor = cause
-        if cause.kind == "command":
-            ledger.commands = cause.ordinal
-        if event.ts > ledger.now:
-            ledger.now = event.ts
+    arrive(ledger, event)
+
+
+def arrive(ledger: Ledger, event: ev.Event) -> None:
+    """The ledger stands at the input of this event: the events of one input share its cause and its time."""
+    cause = ledger.cursor = event.cause
+    if cause.kind == "command":
+        ledger.commands = cause.ordinal
+    if event.ts > ledger.now:
+        ledger.now = event.ts
 
 
 def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
@@ -329,11 +333,14 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
     ledger.orders[e.order_id] = order = order_rules.from_event(e)
     if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
         ledger.next_expiry = e.valid_until
+    book = ledger.bots[e.bot_id]
     ledger.messages.add(e.ts)
-    books.submitted(ledger.bots[e.bot_id], e)
-    if e.origin is Origin.FLATTEN:
+    book.messages.add(e.ts)
+    if e.origin is Origin.ENTRY:
+        books.entered(book, e)
+    elif e.origin is Origin.FLATTEN:
         ledger.positions[e.position_id].flatten_tries += 1
-    if order.is_protective:
+    if e.reduce_only and e.order_type is not MARKET:
         _count_resting(ledger, order, 1)
 
 
@@ -552,7 +559,8 @@ def _fold_into_digest(ledger: Ledger, value: Any) -> None:
     ledger.digest = hashlib.sha256(ledger.digest.encode() + _encode(value)).hexdigest()
 
 
-_HANDLERS: dict[type[ev.Event], Any] = {
+#: What each event changes. `evolve` applies one; a caller with all events of one input may share `arrive`.
+HANDLERS: dict[type[ev.Event], Callable[[Ledger, Any], None]] = {
     ev.LedgerOpened: _ledger_opened,
     ev.PortfolioOpened: _portfolio_opened,
     ev.ConfigActivated: _config_activated,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core.types import MINUTE_US, SECOND_US
 from tests.core.riskworld import NOW, PERP, Scene
@@ -54,7 +55,7 @@ def test_g12_quotes_are_data() -> None:
 )  # fmt: skip
 def test_g12_clock_skew(skew_ms: int | None, told: str) -> None:
     scene = Scene({"max_clock_skew_ms": {"soft": "500", "hard": "2000"}})
-    scene.ledger.house.clock_skew_ms = skew_ms
+    scene.ledger.house = replace(scene.ledger.house, clock_skew_ms=skew_ms)
     both(scene, "CLOCK_SKEW", told)
 
 
@@ -134,7 +135,7 @@ def test_g12_two_bars_and_a_range_are_enough() -> None:
 )
 def test_g14_reconciliation(clean: bool | None, told: str) -> None:
     scene = Scene()
-    scene.ledger.house.reconciled = clean
+    scene.ledger.house = replace(scene.ledger.house, reconciled=clean)
     both(scene, "RECONCILIATION_CLEAN", told)
 
 
@@ -143,7 +144,7 @@ def test_g14_reconciliation(clean: bool | None, told: str) -> None:
 )
 def test_g14_journal(healthy: bool | None, told: str) -> None:
     scene = Scene()
-    scene.ledger.house.journal_ok = healthy
+    scene.ledger.house = replace(scene.ledger.house, journal_ok=healthy)
     both(scene, "JOURNAL_HEALTH", told)
 
 

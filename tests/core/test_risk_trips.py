@@ -6,6 +6,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core import risk
 from engine.core.risk import GATES
@@ -266,7 +267,7 @@ def test_the_board_tells_the_standing_gates_of_each_scope() -> None:
         scene.book.losses_in_row = 2
         scene.account.cash = D(100)
         scene.at = NOW + 60_000_000 + 1_000_001
-        scene.ledger.house.clock_skew_ms = 2
+        scene.ledger.house = replace(scene.ledger.house, clock_skew_ms=2)
         told = board(scene, bot)
         late = {gate for gate, word in told.items() if word == "ALLOWED"}
         # the second of the messages is over, nothing else is

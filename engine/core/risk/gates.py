@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from operator import itemgetter
 
 import msgspec
 
@@ -95,41 +96,38 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
     if sheet is None:
         plan.entry, plan.closing = _sheet(plan, closing=False), _sheet(plan, closing=True)
         return evaluate(view, intent, estimate)
-    ledger, house_now = view.ledger, view.ledger.house
-    now = (
-        house_now.reconciled,
-        house_now.journal_ok,
-        house_now.journal,
-        house_now.clock_skew_ms,
-        ledger.config_sha256,
-        [o.bot_id for o in ledger.orders.values() if o.in_doubt],
-    )
-    if now != sheet.house:
-        for index, ask in sheet.standing:
-            sheet.words[index] = ask(view, intent)
-        sheet.house = now
+    ledger = view.ledger
+    in_doubt = [o.bot_id for o in ledger.orders.values() if o.in_doubt]
+    if ledger.house is not sheet.house or in_doubt != sheet.in_doubt or ledger.config_sha256 != sheet.config_sha256:
+        for index, gate in sheet.standing:
+            sheet.words[index] = gate(view, intent)
+        sheet.house, sheet.in_doubt, sheet.config_sha256 = ledger.house, in_doubt, ledger.config_sha256
         sheet.verdict = verdict_of(sheet.words[index] for index, _ in sheet.standing)
-    words, verdict = sheet.words.copy(), sheet.verdict
-    for index, ask in sheet.live:
-        words[index] = word = ask(view, intent)
+    words, verdict = [ask(view, intent) for ask in sheet.live], sheet.verdict
+    for word in words:
         if word.verdict is not ALLOWED and verdict is not BLOCKED:
             verdict = word.verdict
-    return tuple(words), verdict  # type: ignore[arg-type]  # each None has been replaced
+    return sheet.arrange([*sheet.words, *words]), verdict
 
 
 def _sheet(plan: Plan, *, closing: bool) -> Sheet:
     words: list[GateResult | None] = []
-    live: list[tuple[int, GateFunction]] = []
+    live: list[GateFunction] = []
     standing: list[tuple[int, GateFunction]] = []
+    places: list[int] = []
     for index, gate in enumerate(GATES):
+        places.append(index)
+        words.append(None)
         if closing and not gate.closing:
-            words.append(passes(gate.name, "reduce-only"))
+            words[index] = passes(gate.name, "reduce-only")
         elif gate.limits and not any(plan.own.says(name) or plan.account.says(name) for name in gate.limits):
-            words.append(passes(gate.name, "none"))
+            words[index] = passes(gate.name, "none")
+        elif gate.ask in _STANDING:
+            standing.append((index, gate.ask))
         else:
-            words.append(None)
-            (standing if gate.ask in _STANDING else live).append((index, gate.ask))
-    return Sheet(words, tuple(live), tuple(standing))
+            places[index] = len(GATES) + len(live)
+            live.append(gate.ask)
+    return Sheet(words, tuple(live), tuple(standing), itemgetter(*places))
 
 
 def verdict_of(results: Iterable[GateResult | None]) -> Verdict:

@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from engine.core import margin
-from engine.core.books import BotBook
+from engine.core.books import BotBook, House
 from engine.core.events import GateResult, OrderSubmitted
 from engine.core.ledger import Ledger
 from engine.core.limits import Bound, Bounds, Limits, compile_limits
@@ -33,10 +33,16 @@ class Sheet(msgspec.Struct):
     until it changes), None where a gate of `live` must be asked."""
 
     words: list[GateResult | None]
-    live: tuple[tuple[int, GateFunction], ...]
+    live: tuple[GateFunction, ...]
     standing: tuple[tuple[int, GateFunction], ...]
-    house: tuple[object, ...] = ()  # as it was when the standing gates were asked
-    verdict: Verdict = ALLOWED  # theirs
+    arrange: Callable[
+        [list[GateResult | None]], tuple[GateResult, ...]
+    ]  # `words` and those of `live` behind them, as in GATES
+    verdict: Verdict = ALLOWED  # of the standing gates
+    # As it was when they were asked:
+    house: House | None = None
+    config_sha256: str = ""
+    in_doubt: list[str] = []  # bots of the orders
 
 
 class Plan(msgspec.Struct, kw_only=True):
