@@ -11,7 +11,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.limits import ENTRIES_KEPT
-from engine.core.types import ACTIVE, DAY_US, MINUTE_US, SECOND_US, WARMING_UP, ZERO, BotStatus, TradingState
+from engine.core.types import ACTIVE, DAY_US, MINUTE_US, SECOND_US, WARMING_UP, ZERO, BotStatus, Origin, TradingState
 
 #: Round trips of a symbol that a book remembers; `low_profit_trades` is at most as many.
 ROUND_TRIPS_KEPT = 20
@@ -106,7 +106,10 @@ class BotBook(msgspec.Struct):
     recent: dict[str, list[RoundTrip]] = {}
 
 
-def entered(book: BotBook, e: ev.OrderSubmitted) -> None:
+def submitted(book: BotBook, e: ev.OrderSubmitted) -> None:
+    book.messages.add(e.ts)
+    if e.origin is not Origin.ENTRY:
+        return
     book.entries += 1
     book.entry_ts.append(e.ts)
     del book.entry_ts[:-ENTRIES_KEPT]

@@ -19,6 +19,7 @@ from engine.core.types import (
     ACTIVE,
     BLOCKED,
     HALTED,
+    LINEAR,
     PAUSED,
     REDUCING,
     ZERO,
@@ -39,7 +40,11 @@ FLATTEN_TRIES = 10
 
 
 def _after_execution(ctx: Context, e: ev.OrderFilled) -> Events:
-    return [*_after_fill(ctx, e), *after_margin(ctx, e.position_id)]
+    out = _after_fill(ctx, e)
+    for position in ctx.ledger.positions.values():
+        if position.kind is LINEAR:
+            return out + after_margin(ctx, e.position_id)
+    return out
 
 
 def _after_funding(ctx: Context, e: ev.FundingPaid) -> Events:

@@ -85,16 +85,15 @@ class CompiledRules:
 
     def replay(self, series: Mapping[str, NDArray[np.float64]], row: int) -> None:
         """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, as columns: of what the rules read."""
-        indicators = self.indicators
-        read = [(slot, series[name]) for name, slot in self._reads]
-        looks_back = self.memory_bars + 1 if self._steps else 1
+        indicators, looks_back = self.indicators, self.memory_bars + 1 if self._steps else 1
+        now, before = indicators.now, indicators.before
         for at in range(max(0, row - looks_back), row + 1):
-            indicators.before, indicators.now = indicators.now, indicators.before
-            now = indicators.now
-            for slot, column in read:
-                now[slot] = column.item(at)
+            now, before = before, now
+            for name, slot in self._reads:
+                now[slot] = series[name].item(at)
             for step in self._steps:
-                step(now, indicators.before)
+                step(now, before)
+        indicators.now, indicators.before = now, before
 
     def truth(self, rule: str) -> Truth:
         """A rule of RULES on the last bar: True, False, or None for unknown. One that the document has not is False."""
@@ -263,19 +262,17 @@ def _memory_bars(condition: Condition) -> int:
 
 # -- explanation ---------------------------------------------------------------------------------------------------------
 
-_WORDS = {True: "true", False: "false", None: "unknown"}
-
 
 def _explain(node: _Node, now: Slots, before: Slots) -> Tree:
-    tree: Tree = {"op": node.op, "result": _WORDS[node.truth(now, before)]}
+    result = "true" if node.is_true(now, before) else "false" if node.is_false(now, before) else "unknown"
+    tree: Tree = {"op": node.op, "result": result}
     if not node.of:
         for side, name, slot in node.operands:
-            value: Tree = {"value": _text(now[slot])}
+            tree[side] = value = {"value": _text(now[slot])}
             if name:
                 value["series"] = name
                 if node.crosses:
                     value["previous"] = _text(before[slot])
-            tree[side] = value
         return tree
     if node.bars:
         tree["bars"] = node.bars

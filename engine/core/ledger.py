@@ -333,12 +333,9 @@ def _submitted(ledger: Ledger, e: ev.OrderSubmitted) -> None:
     ledger.orders[e.order_id] = order = order_rules.from_event(e)
     if e.valid_until is not None and (not ledger.next_expiry or e.valid_until < ledger.next_expiry):
         ledger.next_expiry = e.valid_until
-    book = ledger.bots[e.bot_id]
     ledger.messages.add(e.ts)
-    book.messages.add(e.ts)
-    if e.origin is Origin.ENTRY:
-        books.entered(book, e)
-    elif e.origin is Origin.FLATTEN:
+    books.submitted(ledger.bots[e.bot_id], e)
+    if e.origin is Origin.FLATTEN:
         ledger.positions[e.position_id].flatten_tries += 1
     if e.reduce_only and e.order_type is not MARKET:
         _count_resting(ledger, order, 1)

@@ -251,7 +251,7 @@ def booked(position: Position, side: Side, quantity: Decimal, unit: Decimal) -> 
     `quantity` is what changes hands, above zero, `unit` the price of one (times the contract size). What goes beyond the
     position leaves it below zero, at the cost of what was sold in advance.
     """
-    grows = position.grows(side)
+    grows = (side is BUY) is (position.side is LONG)
     held, cost = position.quantity, position.cost
     delta = quantity if grows else -quantity
     after = held + delta
@@ -344,10 +344,10 @@ def conserve(account: Account, positions: Iterable[Position]) -> None:
     """Raise InvariantError unless `account` conserves (I5); `positions` are the open ones, of any account."""
     have = account.cash
     for position in positions:
-        if position.portfolio_id == account.portfolio_id and position.kind is SPOT:
+        if position.kind is SPOT and position.portfolio_id == account.portfolio_id:
             have += position.cost
-    for dust in account.dust.values():
-        have += dust.cost
+    if account.dust:
+        have += sum(dust.cost for dust in account.dust.values())
     want = account.initial_balance + account.realized_pnl - account.fees + account.funding
     if have != want:
         raise InvariantError(f"account {account.portfolio_id}: cash + cost {have} != {want}")

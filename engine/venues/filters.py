@@ -57,9 +57,36 @@ def refusal(order: Order, instrument: Instrument, held: Decimal | None, referenc
     `held` is what a reduce-only order may reduce (None: not known), `reference` the last price for the notional of a
     market order (None: not known, not checked).
     """
+    kind, price, stop, quantity = order.order_type, order.price, order.stop_price, order.quantity
+    has_price, has_stop = _HAS[kind]
     if instrument.status != "TRADING":
         return says(RejectCode.SYMBOL_HALTED, f"{instrument.symbol} is {instrument.status}")
-    return _shape(order) or _steps(order, instrument) or _sizes(order, instrument, reference) or _reduces(order, held)
+    if order.time_in_force is GTX and kind is not LIMIT:
+        return says(RejectCode.TYPE_UNSUPPORTED, f"GTX is for LIMIT orders, not for {kind}")
+    if (price is None) is has_price:
+        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_price else 'takes no'} price")
+    if (stop is None) is has_stop:
+        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_stop else 'takes no'} stop price")
+    if kind is TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
+        return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
+    for each in (price, stop, order.activation_price):
+        if each is not None and (wrong := _step(each, instrument)):
+            return wrong
+    lot = instrument.lot_size
+    if lot and instrument.source != "default" and quantity % lot:
+        return says(RejectCode.QUANTITY_LOT, f"{quantity} is no multiple of {lot}")
+    if quantity <= ZERO or quantity < instrument.min_quantity:
+        return says(RejectCode.QUANTITY_MIN, f"{quantity} is below {instrument.min_quantity}")
+    if instrument.max_quantity is not None and quantity > instrument.max_quantity:
+        return says(RejectCode.QUANTITY_MAX, f"{quantity} is above {instrument.max_quantity}")
+    at = price or stop or reference
+    if at is not None and not (order.reduce_only and instrument.kind is LINEAR):  # those close whatever their size
+        value = quantity * at * instrument.contract_size
+        if value < instrument.min_notional:
+            return says(RejectCode.NOTIONAL_MIN, f"{value.normalize():f} is below {instrument.min_notional}")
+    if order.reduce_only and held is not None and held <= ZERO:
+        return says(RejectCode.REDUCE_ONLY, "there is nothing to reduce")
+    return ""
 
 
 #: By the type of an order: whether it has a price, and a stop price.
@@ -72,53 +99,12 @@ _HAS: dict[OrderType, tuple[bool, bool]] = {
 }
 
 
-def _shape(order: Order) -> str:
-    """Does the order have the prices of its type, and a time in force that it can have?"""
-    kind = order.order_type
-    has_price, has_stop = _HAS[kind]
-    if order.time_in_force is GTX and kind is not LIMIT:
-        return says(RejectCode.TYPE_UNSUPPORTED, f"GTX is for LIMIT orders, not for {kind}")
-    if (order.price is None) is has_price:
-        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_price else 'takes no'} price")
-    if (order.stop_price is None) is has_stop:
-        return says(RejectCode.PRICE_INVALID, f"{kind} {'needs' if has_stop else 'takes no'} stop price")
-    if kind is TRAILING_STOP and not (order.callback_rate and ZERO < order.callback_rate < 100):
-        return says(RejectCode.PRICE_INVALID, "a trailing stop needs a callback rate between 0 and 100 %")
-    return ""
-
-
-def _steps(order: Order, instrument: Instrument) -> str:
-    """Prices above zero; multiples of tick and lot. A default instrument's are only stated, so they refuse nothing
-    (decisions.md 9)."""
-    stated = instrument.source == "default"
-    tick, lot = (ZERO, ZERO) if stated else (instrument.tick_size, instrument.lot_size)
-    for price in (order.price, order.stop_price, order.activation_price):
-        if price is not None:
-            if price <= ZERO:
-                return says(RejectCode.PRICE_INVALID, "a price must be above zero")
-            if tick and price % tick:
-                return says(RejectCode.PRICE_TICK, f"{price} is no multiple of {tick}")
-    if lot and order.quantity % lot:
-        return says(RejectCode.QUANTITY_LOT, f"{order.quantity} is no multiple of {lot}")
-    return ""
-
-
-def _sizes(order: Order, instrument: Instrument, reference: Decimal | None) -> str:
-    quantity = order.quantity
-    if quantity <= ZERO or quantity < instrument.min_quantity:
-        return says(RejectCode.QUANTITY_MIN, f"{quantity} is below {instrument.min_quantity}")
-    if instrument.max_quantity is not None and quantity > instrument.max_quantity:
-        return says(RejectCode.QUANTITY_MAX, f"{quantity} is above {instrument.max_quantity}")
-    price = order.price or order.stop_price or reference
-    if price is None or (order.reduce_only and instrument.kind is LINEAR):
-        return ""  # futures let a position be closed whatever its size
-    notional = quantity * price * instrument.contract_size
-    if notional < instrument.min_notional:
-        return says(RejectCode.NOTIONAL_MIN, f"{notional.normalize():f} is below {instrument.min_notional}")
-    return ""
-
-
-def _reduces(order: Order, held: Decimal | None) -> str:
-    if order.reduce_only and held is not None and held <= ZERO:
-        return says(RejectCode.REDUCE_ONLY, "there is nothing to reduce")
+def _step(price: Decimal, instrument: Instrument) -> str:
+    """A price is above zero and a multiple of the tick; a default instrument's tick and lot are only stated, so they refuse
+    nothing (decisions.md 9)."""
+    if price <= ZERO:
+        return says(RejectCode.PRICE_INVALID, "a price must be above zero")
+    tick = instrument.tick_size
+    if tick and instrument.source != "default" and price % tick:
+        return says(RejectCode.PRICE_TICK, f"{price} is no multiple of {tick}")
     return ""

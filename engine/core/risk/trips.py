@@ -39,8 +39,7 @@ _ACTIONS = {"reduce": REDUCING, "halt": HALTED}
 
 def watches(setup: Setup) -> bool:
     """Whether open positions alone can make something trip."""
-    plan = plan_of(setup, "")
-    return plan.acts or plan.watches_bots or plan.watches
+    return plan_of(setup, "").watches
 
 
 def calm(ledger: Ledger, market: Market, setup: Setup) -> bool:
@@ -50,17 +49,18 @@ def calm(ledger: Ledger, market: Market, setup: Setup) -> bool:
     if house.reconciled is False or house.journal_ok is False:
         return False
     plan = setup.plans.get("") or plan_of(setup, "")
+    if not plan.watches:
+        return True
     if plan.acts:
         return False
     if not ledger.positions and ledger.counts.fills == market.watched_fills:
         return True
     if plan.watches_bots:
         return False
-    if plan.watches:
-        for account in ledger.accounts.values():
-            floor = max(account.peak_equity * plan.drawdown_floor, account.day_start_equity * plan.daily_floor)
-            if floor and equity(ledger, market, account) < floor:
-                return False
+    for account in ledger.accounts.values():
+        floor = max(account.peak_equity * plan.drawdown_floor, account.day_start_equity * plan.daily_floor)
+        if floor and equity(ledger, market, account) < floor:
+            return False
     market.watched_fills = ledger.counts.fills
     return True
 

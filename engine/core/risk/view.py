@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, kw_only=True):
     fee_rate: Decimal
     drawdown_floor: Decimal
     daily_floor: Decimal
-    watches: bool  # the account has a limit on losses, to be watched on every tick
+    watches: bool  # prices and time alone can make something trip: losses are to be watched on every tick, or rules
     watches_bots: bool  # a bot has a limit on losses of its own, to be watched on every tick
     acts: bool  # a rule of the account's or of a bot's reduces or halts
     acting_bots: tuple[str, ...]  # those that have such rules
@@ -282,6 +282,9 @@ def plan_of(setup: Setup, bot_id: str) -> Plan:
 def _plan(setup: Setup, bot_id: str) -> Plan:
     bot = setup.by_id.get(bot_id)
     account = compile_limits(setup.account.limits)
+    floors = _floor(account.max_drawdown_pct), _floor(account.daily_loss_pct)
+    watches_bots = any(_watched(b.own_limits) for b in setup.bots)
+    acts = any(_acts(limits) for limits in (setup.account.limits, *(b.own_limits for b in setup.bots)))
     return Plan(
         bot=bot,
         own=compile_limits(bot.own_limits) if bot else account,
@@ -289,11 +292,11 @@ def _plan(setup: Setup, bot_id: str) -> Plan:
         tight=compile_limits(bot.limits) if bot else account,
         hedges=bot is None or bot.margin.position_mode is HEDGE,
         fee_rate=fee_rate(setup),
-        drawdown_floor=_floor(account.max_drawdown_pct),
-        daily_floor=_floor(account.daily_loss_pct),
-        watches=_floor(account.max_drawdown_pct) > ZERO or _floor(account.daily_loss_pct) > ZERO,
-        watches_bots=any(_watched(b.own_limits) for b in setup.bots),
-        acts=any(_acts(limits) for limits in (setup.account.limits, *(b.own_limits for b in setup.bots))),
+        drawdown_floor=floors[0],
+        daily_floor=floors[1],
+        watches=acts or watches_bots or max(floors) > ZERO,
+        watches_bots=watches_bots,
+        acts=acts,
         acting_bots=tuple(b.id for b in setup.bots if _acts(b.own_limits)),
     )
 
