@@ -10,7 +10,8 @@ import msgspec
 
 from db.chain import SELECT_EVENTS, Chain, ChainBroken, Link, canonical, read_row
 from engine.core.events import Recorded
-from engine.core.ledger import Ledger, evolve, restore
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger, restore
 from engine.core.types import InvariantError
 from engine.ports import JournalConflict
 

@@ -7,7 +7,8 @@ from typing import overload
 
 from db.chain import Chain, check_first, check_storable, payload_bytes
 from engine.core.events import LedgerOpened, Numbered, Recorded, event_id
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.ports import JournalConflict, JournalFenced, Opening
 
 RECENT_MAX = 1_000

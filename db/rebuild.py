@@ -14,7 +14,8 @@ from db.project import Projection
 from db.reference import References
 from db.writer import lock
 from engine.core import events as ev
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 
 #: Where a projection is made aside.
 ASIDE = "pg_temp"

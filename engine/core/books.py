@@ -1,6 +1,6 @@
 """What the ledger knows of each bot, and of what was sent: the facts that G8, G9, G13 and the Kelly sizing learn from.
 
-Folds only; `ledger.evolve` calls them. Everything here is bounded, because it is part of every snapshot.
+Folds only; `fold.evolve` calls them. Everything here is bounded, because it is part of every snapshot.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from engine.core import bars, exits, orders, risk
+from engine.core import bars, exits, risk
 from engine.core import events as ev
 from engine.core.commands import bot_status, on_command, on_house
 from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
 from engine.core.context import Context, State, begin
-from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits, taken_back
+from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
 from engine.core.fills import on_fill, on_funding, on_liquidation
+from engine.core.fold import HANDLERS, arrive
 from engine.core.inputs import (
     MARKET_INPUTS,
     Candle,
@@ -29,30 +30,25 @@ from engine.core.inputs import (
     OrderReport,
     Tick,
 )
-from engine.core.ledger import HANDLERS, Ledger, arrive, drawdown
+from engine.core.ledger import Ledger, drawdown
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
-from engine.core.orders import Order
 from engine.core.positions import Account, Position
+from engine.core.reports import on_report
 from engine.core.setup import BotSetup, Setup
 from engine.core.strategy import ENTER_LONG, ENTER_SHORT, EXIT_LONG, EXIT_SHORT
 from engine.core.text import safe_text, traceback_of
 from engine.core.types import (
-    ACCEPTED,
     ALLOWED,
-    CANCELED,
-    EXPIRED,
     LONG,
     MINUTE_US,
     NETTING,
-    REJECTED,
     RUNNING,
     SHORT,
     WARMING_UP,
     ZERO,
     BotStatus,
     InvariantError,
-    OrderStatus,
     PositionSide,
     Verdict,
     money,
@@ -374,69 +370,9 @@ def _gate_changes(ctx: Context, view: risk.View) -> Events:
     return out
 
 
-# -- the venue's word -------------------------------------------------------------------------------------------------
-
-
-def _on_report(ctx: Context, report: OrderReport) -> Events:
-    order = ctx.ledger.order(report.order_id)
-    if order is None:
-        return [alert(ctx, "ORDER_UNKNOWN", f"{report.status} of an order that this ledger does not know")]
-    if report.in_doubt:
-        doubt = ev.OrderInDoubt(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            order_id=order.id,
-            bot_id=order.bot_id,
-            symbol=order.symbol,
-            reason=report.reason,
-        )
-        return [doubt] if order.is_open and not order.in_doubt else []
-    if report.status is ACCEPTED:
-        return _on_accept(ctx, order, report)
-    end = _ENDS.get(report.status)  # not FILLED and the like: fills say so themselves, each with its trade id
-    if end is None or not orders.may(order, report.status):
-        return []
-    return [
-        end(
-            ts=ctx.ts,
-            cause=ctx.cause,
-            order_id=order.id,
-            bot_id=order.bot_id,
-            symbol=order.symbol,
-            reason=report.reason,
-        )
-    ]
-
-
-_ENDS: dict[OrderStatus, type[ev.OrderRejected] | type[ev.OrderCanceled] | type[ev.OrderExpired]] = {
-    REJECTED: ev.OrderRejected,
-    CANCELED: ev.OrderCanceled,
-    EXPIRED: ev.OrderExpired,
-}
-
-
-def _on_accept(ctx: Context, order: Order, report: OrderReport) -> Events:
-    number = report.exchange_order_id
-    if not orders.may(order, ACCEPTED) and (not number or order.exchange_order_id):
-        return []  # old news; but a fill may be faster than the word that names the order
-    accepted = ev.OrderAccepted(
-        ts=ctx.ts,
-        cause=ctx.cause,
-        order_id=order.id,
-        bot_id=order.bot_id,
-        symbol=order.symbol,
-        exchange_order_id=number,
-    )
-    if order.status is not REJECTED:
-        return [accepted]
-    # Given up on, and alive: adopt it, say so, take it back.
-    text = f"order {order.client_order_id} lives after all; it is cancelled"
-    return [accepted, alert(ctx, "ORDER_LATE", text, order.symbol, order.bot_id), taken_back(ctx, order, "late")]
-
-
 #: What is decided on the venue's word and on a command.
 _ANSWERS: dict[type, Callable[[Context, Any], Events]] = {
-    OrderReport: _on_report,
+    OrderReport: on_report,
     FillReport: on_fill,
     LiquidationReport: on_liquidation,
     HouseReport: on_house,

@@ -1,4 +1,4 @@
-"""The events: facts in the past tense, the only thing that changes the ledger (`ledger.evolve`).
+"""The events: facts in the past tense, the only thing that changes the ledger (`fold.evolve`).
 
 Every event carries the time of its input (`ts`, int microseconds UTC) and that input's `cause`. Payloads hold no floats:
 numbers of money are Decimal (strings in JSON), indicator values are strings, so that hashes survive a round trip through

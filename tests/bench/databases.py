@@ -34,8 +34,9 @@ from db.migrate import migrate
 from db.queries import load_queries
 from db.ticks import COLUMNS, TickRow, TickWriter
 from engine.core.events import AlertTriggered, Event, LedgerOpened
+from engine.core.fold import evolve
 from engine.core.inputs import PHASE_AFTER, Cause
-from engine.core.ledger import Ledger, evolve
+from engine.core.ledger import Ledger
 from engine.core.types import Mode
 
 T0 = 1_735_689_600_000_000  # 2025-01-01T00:00:00Z

@@ -31,8 +31,9 @@ from db.memory import MemoryJournal
 from engine.backtest import Backtest
 from engine.core import events as ev
 from engine.core.config import parse_config
+from engine.core.fold import evolve
 from engine.core.inputs import Candle, Feature
-from engine.core.ledger import Ledger, evolve
+from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.strategy import ENTER_LONG, EXIT_LONG, NO_PROPOSAL
 from tests import golden

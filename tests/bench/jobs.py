@@ -59,7 +59,7 @@ async def journal() -> dict[str, float]:
     from db.journal import PgJournal
     from db.migrate import migrate
     from engine.core.config import default_config
-    from engine.core.ledger import evolve
+    from engine.core.fold import evolve
     from screenshots.stage import scratch, simulated
 
     with scratch() as folder:

@@ -9,6 +9,7 @@ from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import parse_config
 from engine.core.context import State, begin
+from engine.core.fold import evolve
 from engine.core.inputs import (
     PHASE_AFTER,
     Cause,
@@ -20,7 +21,7 @@ from engine.core.inputs import (
     Quote,
     Tick,
 )
-from engine.core.ledger import Ledger, evolve
+from engine.core.ledger import Ledger
 from engine.core.margin import equity
 from engine.core.market import Market
 from engine.core.orders import Order

@@ -11,8 +11,9 @@ from engine.core import events as ev
 from engine.core import risk
 from engine.core.config import parse_config
 from engine.core.events import GateResult
+from engine.core.fold import evolve
 from engine.core.inputs import PHASE_AFTER, Candle, Cause, Quote
-from engine.core.ledger import Ledger, evolve
+from engine.core.ledger import Ledger
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position

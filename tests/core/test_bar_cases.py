@@ -16,7 +16,8 @@ from engine.case_files import read_cases
 from engine.cases import REASONS, CaseTrade, run_case
 from engine.core import bars
 from engine.core import events as ev
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.venues.bars import CurrentBars
 from tests import commands
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engine.core import events as ev
-from engine.core.ledger import evolve
+from engine.core.fold import evolve
 from engine.core.orders import TRANSITIONS, Order
 from engine.core.positions import Position, check_conservation
 from engine.core.types import InstrumentKind, InvariantError, MarginMode, OrderStatus, PositionSide, Side

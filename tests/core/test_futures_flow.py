@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.core import events as ev
+from engine.core.fold import evolve
 from engine.core.inputs import Funding
-from engine.core.ledger import Ledger, evolve
+from engine.core.ledger import Ledger
 from engine.core.types import MINUTE_US
 from tests.core.books import PERP, instrument
 from tests.core.worlds import START, World, config, kinds

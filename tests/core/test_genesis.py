@@ -7,7 +7,8 @@ from decimal import Decimal
 from db.memory import MemoryJournal
 from engine.backtest import Backtest
 from engine.core.config import default_config
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.core.setup import Setup
 from engine.core.types import Mode
 from engine.genesis import genesis, new_ledger_id

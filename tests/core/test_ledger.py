@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from engine.core import events as ev
+from engine.core.books import House
+from engine.core.fold import evolve
 from engine.core.inputs import Cause
-from engine.core.ledger import Ledger, evolve, restore
+from engine.core.ledger import Ledger, restore
 from engine.core.positions import check_conservation
 from engine.core.types import InvariantError, Verb
 from tests.core.worlds import World
@@ -100,7 +102,7 @@ def poke(root: Any, path: tuple[Any, ...]) -> bool:
     holder = root
     for index, name in enumerate(way):
         below = holder[name] if isinstance(holder, (dict, list)) else getattr(holder, name)
-        if isinstance(below, Cause):  # frozen: put a changed copy in its place
+        if isinstance(below, (Cause, House)):  # frozen: put a changed copy in its place
             changed = msgspec.structs.replace(below, **{path[index + 1]: other(getattr(below, path[index + 1]))})
             setattr(holder, name, changed)
             return True

@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import pytest
 
 from engine.core import events as ev
-from engine.core.ledger import evolve
+from engine.core.fold import evolve
 from engine.core.orders import TRANSITIONS, Order
 from engine.core.types import TERMINAL, OrderStatus, OrderType, TimeInForce
 from tests.core.books import PERP, Book

@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import pytest
 
 from engine.core import events as ev
-from engine.core.ledger import evolve
+from engine.core.fold import evolve
 from engine.core.positions import is_dust, sellable
 from engine.core.types import InvariantError, PositionSide
 from tests.core.books import PERP, SPOT, Book, cross, instrument, isolated

@@ -14,7 +14,8 @@ from engine.core.config import ConfigError, parse_config
 from engine.core.context import Context
 from engine.core.entries import close_position, enter
 from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport, Tick
-from engine.core.ledger import Ledger, drawdown, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger, drawdown
 from engine.core.setup import Setup
 from engine.core.strategy import OfRules, Proposal
 from engine.core.types import BotStatus, InvariantError, Mode, OrderStatus, PositionSide, Side, Verb, Verdict

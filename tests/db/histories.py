@@ -8,7 +8,8 @@ from pathlib import Path
 
 from db.journal import HostFacts, PgJournal
 from engine.core.events import Event, Recorded
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.core.types import Verb
 from engine.ports import Journal
 from tests.core.worlds import RULES, World, config

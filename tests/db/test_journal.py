@@ -15,7 +15,8 @@ from db.chain import JournalRefused
 from db.connect import connect
 from db.journal import MemoryJournal, MemoryStore, PgJournal
 from engine.core import events as ev
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.ports import JournalConflict, JournalFenced, JournalUnavailable
 from tests.core.worlds import LEDGER_ID
 from tests.db.histories import Pair, journal_of, traded, write

@@ -9,7 +9,8 @@ import pytest
 from engine import house as limits
 from engine.core import events as ev
 from engine.core.books import House
-from engine.core.ledger import Ledger, evolve
+from engine.core.fold import evolve
+from engine.core.ledger import Ledger
 from engine.core.types import TradingState, Verb
 from engine.house import FAILING, GOOD, SLOW, HouseWatch, Measured, Meter, judge
 from tests.core.worlds import START, World, config
