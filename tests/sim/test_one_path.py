@@ -15,7 +15,7 @@ from engine import dispatch
 from engine.backtest import Backtest
 from engine.case_files import read_cases
 from engine.cases import run_case
-from engine.core import consequences, decide, entries, ledger
+from engine.core import consequences, decide, entries, fold_orders
 from engine.venues.paper import PaperVenue
 from tests import golden
 from tests.core.worlds import BTC, World, config
@@ -57,8 +57,8 @@ PARTS: dict[str, tuple[Any, str]] = {
     "decide": (decide, "_settle"),
     "consequences": (consequences, "_after_fill"),
     "gates": (entries.risk, "evaluate"),
-    "orders": (ledger.order_rules, "from_event"),
-    "evolve": (decide, "evolve"),
+    "orders": (fold_orders.order_rules, "from_event"),
+    "fold": (decide, "arrive"),
     "dispatch": (dispatch.Dispatch, "act"),
     "venue": (PaperVenue, "submit"),
 }
