@@ -68,7 +68,7 @@ class House(msgspec.Struct, frozen=True):
     clock_skew_ms: int | None = 0
 
 
-class RoundTrip(msgspec.Struct, array_like=True):
+class RoundTrip(msgspec.Struct, array_like=True, gc=False):
     """A closed round trip of a symbol: when, and what it made in percent of its entry notional."""
 
     ts: int

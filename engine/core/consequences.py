@@ -61,11 +61,12 @@ def _after_dust(ctx: Context, e: ev.DustKept) -> Events:
 
 def _after_fill(ctx: Context, e: ev.OrderFilled) -> Events:
     ledger = ctx.ledger
-    position = ledger.position(e.position_id)
-    order = ledger.order(e.order_id)
+    open_one = ledger.positions.get(e.position_id)
+    position = open_one or ledger.closed_positions.get(e.position_id)
+    order = ledger.orders.get(e.order_id) or ledger.closed_orders.get(e.order_id)
     if position is None or order is None:
         raise InvariantError(f"fill {e.trade_id} left no position {e.position_id}")
-    if position.id in ledger.closed_positions:
+    if open_one is None:
         return _closed(ctx, position, exits.reason_of(position, order.role))
     if position.quantity < ZERO:
         text = f"{position.symbol} was sold beyond what was held: {position.quantity}"

@@ -25,7 +25,7 @@ class State(msgspec.Struct):
     settled: bool = False  # all exits rest where they are to be, and no bar moves them
 
 
-class Context(msgspec.Struct, eq=False):
+class Context(msgspec.Struct, eq=False, gc=False):
     """One input's decision under way (`begin`). Intent numbers and ids come from here, so that they are the same in every
     replay."""
 
@@ -63,11 +63,11 @@ class Context(msgspec.Struct, eq=False):
 
     def flattening(self, bot_id: str) -> bool:
         """Positions are being closed."""
-        return "flatten" in self._policies(bot_id, (HALTED, REDUCING))
+        return not self.ledger.calm and "flatten" in self._policies(bot_id, (HALTED, REDUCING))
 
     def exits_rest(self, bot_id: str) -> bool:
         """Protective orders rest at the venue. After CANCEL they do not: the engine watches stop and target itself."""
-        return "cancel" not in self._policies(bot_id, (PAUSED,))
+        return self.ledger.calm or "cancel" not in self._policies(bot_id, (PAUSED,))
 
     def _policies(self, bot_id: str, states: tuple[TradingState, ...]) -> tuple[str, ...]:
         ledger = self.ledger

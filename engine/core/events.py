@@ -104,7 +104,7 @@ class TradingStateChanged(Event, frozen=True):
     bot_id: str = ""
 
 
-class StopResult(msgspec.Struct, frozen=True, array_like=True):
+class StopResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a stop did to one order or position: CANCELED, FILLED, REJECTED, EXPIRED, KEPT or CLOSED."""
 
     id: str
@@ -191,7 +191,7 @@ class SignalGenerated(Event, frozen=True):
     tag: str = ""
 
 
-class GateResult(msgspec.Struct, frozen=True, array_like=True):
+class GateResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One gate's word on one intent. `limit` and `actual` are as the board shows them; `margin` is the distance to the trip."""
 
     gate: str

@@ -34,7 +34,7 @@ SIGNAL_EXIT, TIME_STOP, FLATTEN, BY_HAND = "SIGNAL_EXIT", "TIME_STOP", "FLATTEN"
 CLOSING = frozenset({SIGNAL_EXIT, TIME_STOP, FLATTEN, BY_HAND, STOP, TAKE_PROFIT})
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where a position is to be left, the best price seen (`extreme`), and why the plan is what it is."""
 
     stop_price: Decimal | None
@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """A protective order that should rest."""
 
     role: str

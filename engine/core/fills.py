@@ -38,7 +38,8 @@ AMOUNT_MAX = Decimal(10) ** 20
 
 def on_fill(ctx: Context, fill: FillReport) -> Events:
     """An execution of an order of ours; an alert when it is of none, nothing when its trade has been counted."""
-    order = ctx.ledger.order(fill.order_id)
+    ledger = ctx.ledger
+    order = ledger.orders.get(fill.order_id) or ledger.closed_orders.get(fill.order_id)
     if order is None:
         return [alert(ctx, "ORDER_UNKNOWN", f"fill {fill.trade_id} of an order that this ledger does not know")]
     if fill.trade_id in order.trade_ids:
@@ -234,12 +235,12 @@ def _margin_changed(ctx: Context, position: Position, *, always: bool) -> Events
 
 def _readable(fill: FillReport) -> bool:
     quantity, price, fee = fill.quantity, fill.price, fill.fee
-    if not (quantity.is_finite() and price.is_finite() and fee.is_finite()):
+    if quantity.is_nan() or price.is_nan() or fee.is_nan():
         return False
-    return ZERO < quantity < AMOUNT_MAX and ZERO < price < AMOUNT_MAX and abs(fee) < AMOUNT_MAX
+    return ZERO < quantity < AMOUNT_MAX and ZERO < price < AMOUNT_MAX and -AMOUNT_MAX < fee < AMOUNT_MAX
 
 
-class _Part(msgspec.Struct, frozen=True):
+class _Part(msgspec.Struct, frozen=True, gc=False):
     """What of a fill goes to one position."""
 
     quantity: Decimal
@@ -260,8 +261,9 @@ def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     unit = fill.price if position.contract_size == ONE else fill.price * position.contract_size
     flips = position.kind is LINEAR and not position.hedge and not position.grows(order.side)
     if not flips or quantity <= closing or closing <= ZERO:
-        kept = fill.fee if fee_value != ZERO and fill.fee_currency != _currency(ctx, position.portfolio_id) else ZERO
-        moved = quantity - kept if order.side is BUY else quantity + kept
+        moved = quantity
+        if fee_value is not fill.fee and fee_value != ZERO:  # kept out of the base asset
+            moved = quantity - fill.fee if order.side is BUY else quantity + fill.fee
         pnl = booked(position, order.side, moved, unit)[2]
         return [_event(ctx, order, fill, position.id, _Part(quantity, fill.fee, fee_value), pnl)]
     ending = _Part(

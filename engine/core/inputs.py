@@ -16,7 +16,7 @@ from engine.core.types import OrderStatus, Side, Verb
 PHASE_VENUE, PHASE_CANDLE, PHASE_AFTER, PHASE_TICK = 0, 1, 2, 3
 
 
-class Cause(msgspec.Struct, frozen=True, array_like=True):
+class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Total order of inputs: time, then ticks after candles, then exchange and symbol, then the phase around the candle.
 
     `ordinal` tells inputs of the same place apart; it is a pure number (intent counter, timeframe), never an arrival count.
@@ -165,7 +165,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.after.answered("tick", self.ts)
 
 
-class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue's word on an order: ACCEPTED, REJECTED, CANCELED or EXPIRED; or `in_doubt`, when there is no word."""
 
     ts: int
@@ -177,7 +177,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt: bool = False
 
 
-class FillReport(msgspec.Struct, frozen=True, kw_only=True):
+class FillReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An execution. `executed_ts` is the venue's time of it, `ts` the moment we know (bars: their close)."""
 
     ts: int
@@ -192,7 +192,7 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True):
     liquidity: str  # MAKER or TAKER
 
 
-class LiquidationReport(msgspec.Struct, frozen=True, kw_only=True):
+class LiquidationReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue has closed a position by force; `price` is what it was closed at, `fee` includes the clearance fee."""
 
     ts: int
@@ -205,7 +205,7 @@ class LiquidationReport(msgspec.Struct, frozen=True, kw_only=True):
     fee_currency: str
 
 
-class HouseReport(msgspec.Struct, frozen=True, kw_only=True):
+class HouseReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the shell has measured of the house when it differs from what it said before; None is not known."""
 
     ts: int

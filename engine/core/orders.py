@@ -47,7 +47,7 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, gc=False):
     """An order that was (or may have been) sent. Prices and quantities Decimal, times int microseconds UTC, 0 = not yet.
 
     What it was sent with comes first, in the order of the fields of `OrderSubmitted` (`from_event`).
@@ -150,7 +150,7 @@ def may(order: Order, status: OrderStatus) -> bool:
 
 def advance(order: Order, status: OrderStatus, ts: int, reason: str) -> None:
     """Move to a state that the venue reported, where the table allows it; otherwise the report is old news."""
-    if not may(order, status):
+    if status not in TRANSITIONS[order.status]:
         return
     order.status, order.updated_ts = status, ts
     order.in_doubt = False

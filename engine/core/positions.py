@@ -65,7 +65,7 @@ class Dust(msgspec.Struct):
     cost: Decimal = ZERO
 
 
-class Position(msgspec.Struct):
+class Position(msgspec.Struct, gc=False):
     """One round trip. `cost` is what the open quantity cost, `entry_*` and `exit_*` are totals over its life.
 
     `quantity` is above zero on either side; below zero it was closed beyond what was held, which only a venue can do.

@@ -14,7 +14,8 @@ Events = list[ev.Event]
 
 
 def on_report(ctx: Context, report: OrderReport) -> Events:
-    order = ctx.ledger.order(report.order_id)
+    ledger = ctx.ledger
+    order = ledger.orders.get(report.order_id) or ledger.closed_orders.get(report.order_id)
     if order is None:
         return [alert(ctx, "ORDER_UNKNOWN", f"{report.status} of an order that this ledger does not know")]
     if report.in_doubt:

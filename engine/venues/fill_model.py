@@ -95,7 +95,9 @@ class Market:
         self.depth = Depth(self.instrument.contract_size)
         self.traded: float | None = None  # the last trade
         self.mark: Decimal | None = None
-        self.changed()
+        self.stale = True  # `watch` has not seen the orders as they are
+        self.low_watch, self.high_watch = inf, -inf
+        self.quiet_above, self.quiet_below = inf, -inf
 
     @property
     def last(self) -> Decimal | None:
@@ -111,9 +113,7 @@ class Market:
 
     def changed(self) -> None:
         """What rests here has changed: the next bar works out again what it must not touch (`watch`)."""
-        self.stale = True
-        self.low_watch = self.quiet_above = inf
-        self.high_watch = self.quiet_below = -inf
+        self.stale, self.quiet_above = True, inf
 
     def remove(self, resting: Resting) -> None:
         resting.gone = True
@@ -167,7 +167,7 @@ class Market:
 # -- what the matchers yield -------------------------------------------------------------------------------------------
 
 
-class Fill(msgspec.Struct, frozen=True):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """An execution. `kind` tells fills at a bar's open ("open") from others ("fill"): later orders of the bar depend on it."""
 
     resting: Resting
@@ -178,7 +178,7 @@ class Fill(msgspec.Struct, frozen=True):
     kind: str = "fill"
 
 
-class End(msgspec.Struct, frozen=True):
+class End(msgspec.Struct, frozen=True, gc=False):
     """What is left of an order ends; `kind` is that of the report's cause."""
 
     resting: Resting

@@ -68,10 +68,9 @@ class Floor:
         self.remove(resting)
         return True
 
-    def on_candle(self, candle: Candle) -> tuple[Market, Iterable[Match]] | None:
+    def on_candle(self, market: Market, candle: Candle) -> Iterator[Match] | None:
         """What a bar makes of the orders of its symbol; None: nothing."""
-        market = self.markets.get((candle.exchange, candle.symbol))
-        if market is None or self._ticks:
+        if self._ticks:
             return None
         if market.stale:
             market.watch()
@@ -80,7 +79,7 @@ class Floor:
                 return None
             if not market.may_liquidate(self.ledger, candle.low, candle.high):
                 return None
-        return market, Matcher(market, candle, self.prices, self.ledger).matches()
+        return Matcher(market, candle, self.prices, self.ledger).matches()
 
     def on_market(self, value: MarketInput) -> tuple[Market, Iterable[Match]] | None:
         """The same of a quote, book, trade or mark. With evidence "bars" only a mark counts: bars tell the rest."""
@@ -117,8 +116,7 @@ class Past:
         while self._ending and self._ending[0].closed_ts <= value.ts:
             if (ended := floor.orders.get(self._ending.popleft().id)) is not None:
                 floor.remove(ended)
-        work = floor.on_candle(value) if isinstance(value, Candle) else floor.on_market(value)
-        for match in work[1] if work else ():
+        for match in self._made_of(value):
             if isinstance(match, Liquidation):
                 continue
             resting = match.resting
@@ -127,6 +125,13 @@ class Past:
                 resting.reports += 1
             if not isinstance(match, Fill) or resting.leaves <= ZERO:
                 floor.remove(resting)
+
+    def _made_of(self, value: Candle | MarketInput) -> Iterable[Match]:
+        if not isinstance(value, Candle):
+            work = self.floor.on_market(value)
+            return work[1] if work else ()
+        market = self.floor.markets.get((value.exchange, value.symbol))
+        return () if market is None else self.floor.on_candle(market, value) or ()
 
     def hand_over(self, to: Floor) -> None:
         """Tell the floor of today what this one has learnt; what the ledger says of quantities stands."""

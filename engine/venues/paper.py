@@ -49,7 +49,7 @@ from engine.venues.floor import Floor, Past, groups_of
 _REPORTS_MAX = 1_000_000
 
 
-class _Moment(msgspec.Struct, frozen=True):
+class _Moment(msgspec.Struct, frozen=True, gc=False):
     """When reports are made, and the place of their causes."""
 
     ts: int
@@ -231,14 +231,15 @@ class PaperVenue:
             return ()
         if self._past is not None:
             self._end_of_past(self._past)
+            return self.on_candle(candle)
         if self._current is not None:
             self._current.begin(candle, self._resting(candle))
             return ()
-        work = self._floor.on_candle(candle)
-        if work is None:
+        matches = None if market is None else self._floor.on_candle(market, candle)
+        if market is None or matches is None:
             return ()
         place = Cause(candle.ts, 0, candle.exchange, candle.symbol, PHASE_VENUE, "", 0)
-        return self._made(*work, _Moment(candle.ts, place))
+        return self._made(market, matches, _Moment(candle.ts, place))
 
     def on_market(self, value: MarketInput, after: Cause) -> Iterable[VenueReport]:
         """Reports of a quote, book, trade or mark, one at a time; their causes stand at the place of `after`."""

@@ -11,7 +11,7 @@ import pytest
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
-from engine.core.context import Context
+from engine.core.context import begin
 from engine.core.entries import close_position, enter
 from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport, Tick
 from engine.core.fold import evolve
@@ -166,7 +166,7 @@ def _raises(candle: Candle) -> int:
 async def test_without_a_price_nothing_is_entered(tmp_path: Path) -> None:
     world = await World(tmp_path).open()
     (series,) = world.engine.state.market.series.values()
-    ctx = Context(world.engine.state, world.engine.setup, START, AT)
+    ctx = begin(world.engine.state, world.engine.setup, START, AT)
     assert enter(ctx, series.runners[0], series, PositionSide.LONG, None) == []
 
 
@@ -230,7 +230,7 @@ async def test_a_position_whose_symbol_is_gone_is_an_alert(tmp_path: Path) -> No
     world = await holding(tmp_path)
     (position,) = world.ledger.positions.values()
     world.engine.state.market.series.clear()
-    ctx = Context(world.engine.state, world.engine.setup, START, AT)
+    ctx = begin(world.engine.state, world.engine.setup, START, AT)
     (alert,) = of(close_position(ctx, position, "BY_HAND"), ev.AlertTriggered)
     assert alert.code == "EXIT_NOT_PLACED" and "does not offer" in alert.text
 
@@ -282,7 +282,7 @@ async def test_a_bot_in_error_keeps_its_reason_when_a_config_leaves_it_out(tmp_p
     activated = ev.ConfigActivated(
         ts=START, cause=AT, version=2, sha256=setup.sha256, previous=1, actor="t", diff=(), config=setup.text
     )
-    decide.apply(Context(world.engine.state, setup, START, AT), [activated])
+    decide.apply(begin(world.engine.state, setup, START, AT), [activated])
     assert (book.status, book.reason) == (BotStatus.ERROR, "its reason")
 
 
@@ -299,7 +299,7 @@ async def test_a_portfolio_gets_its_money_once(tmp_path: Path) -> None:
         diff=(),
         config=world.engine.setup.text,
     )
-    events = decide.apply(Context(world.engine.state, world.engine.setup, START, AT), [again])
+    events = decide.apply(begin(world.engine.state, world.engine.setup, START, AT), [again])
     assert not of(list(events), ev.PortfolioOpened)
     assert [a.cash for a in world.ledger.accounts.values()] == [D(10_000), D(500)]
 
@@ -317,7 +317,7 @@ async def test_ranges_are_warmed_from_the_bars_in_memory(tmp_path: Path) -> None
 
 async def test_a_fill_that_left_no_position_stops(tmp_path: Path) -> None:
     world = await World(tmp_path).open()
-    ctx = Context(world.engine.state, world.engine.setup, START, AT)
+    ctx = begin(world.engine.state, world.engine.setup, START, AT)
     told = decide.step(world.engine.state, report("?", OrderStatus.ACCEPTED), world.engine.setup)[0]
     fill = ev.OrderFilled(
         ts=1,

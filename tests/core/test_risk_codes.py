@@ -7,6 +7,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core import risk
 from engine.core.books import RoundTrip
@@ -30,7 +31,7 @@ def ledger(**facts: Any) -> Callable[[Scene], object]:
 
 
 def house(**facts: Any) -> Callable[[Scene], object]:
-    return lambda scene: [setattr(scene.ledger.house, name, value) for name, value in facts.items()]
+    return lambda scene: setattr(scene.ledger, "house", replace(scene.ledger.house, **facts))
 
 
 def rules(**facts: Any) -> Callable[[Scene], object]:

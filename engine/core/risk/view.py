@@ -65,7 +65,7 @@ class Plan(msgspec.Struct, kw_only=True):
     closing: Sheet | None = None
 
 
-class Facts(msgspec.Struct):
+class Facts(msgspec.Struct, gc=False):
     """What several gates ask of one intent; None is unknown. `value` is its notional."""
 
     plan: Plan
@@ -140,7 +140,7 @@ class Exposure:
         return len([leg for leg in self.legs.values() if bot_id in ("", leg.bot_id)])
 
 
-class View(msgspec.Struct, eq=False):
+class View(msgspec.Struct, eq=False, gc=False):
     """Ledger, market and limits at `now` (us UTC), for one portfolio: its `account`, its positions, its orders."""
 
     ledger: Ledger
@@ -244,11 +244,9 @@ class View(msgspec.Struct, eq=False):
         plan = self.setup.plans.get(bot_id) or plan_of(self.setup, bot_id)
         if intent.price is not None:
             estimate = intent.price
-        price = usable(estimate)
+        price, quantity, value = usable(estimate), usable(intent.quantity), None
         if stop_price is not None and stop_price is not estimate and usable(stop_price) is None:
             price = None
-        quantity = usable(intent.quantity)
-        value = None
         if price is not None and quantity is not None:
             value = notional(quantity, price, intent.contract_size)
         mark = None if series is None else series.price
