@@ -114,9 +114,9 @@ def test_bots_of_another_portfolio_or_config_are_left_alone() -> None:
 @pytest.mark.parametrize(("field", "gate"), [("reconciled", "RECONCILIATION_CLEAN"), ("journal_ok", "JOURNAL_HEALTH")])
 def test_a_broken_house_reduces_and_an_unknown_one_does_not(field: str, gate: str) -> None:
     scene = Scene()
-    setattr(scene.ledger.house, field, None)
+    scene.ledger.house = replace(scene.ledger.house, **{field: None})
     assert trips(scene) == [] and risk.calm(scene.ledger, scene.market, scene.setup)
-    setattr(scene.ledger.house, field, False)
+    scene.ledger.house = replace(scene.ledger.house, **{field: False})
     assert trips(scene) == [("", REDUCING, f"gate:{gate}")]
     assert not risk.calm(scene.ledger, scene.market, scene.setup)
 
