@@ -42,7 +42,9 @@ class Matcher:
         self.prices = prices
         self.ledger = ledger
         self.open_ts = candle.open_ts
-        self.open, self.low, self.high = money(candle.open), money(candle.low), money(candle.high)
+        self.open = money(candle.open)
+        self._low: Decimal | None = None
+        self._high: Decimal | None = None
         #: What was traded, in contracts; None: no price or size depends on it.
         self.volume: Decimal | None = None
         #: What resting limits may still fill of this bar; None: all that they want.
@@ -51,6 +53,19 @@ class Matcher:
             self.volume = money(candle.volume) / market.instrument.contract_size
             if prices.participation is not None:
                 self.budget = market.instrument.quantity_down(self.volume * prices.participation)
+
+    @property
+    def low(self) -> Decimal:
+        """The bar's lowest price as money: asked only when it is near to something."""
+        if self._low is None:
+            self._low = money(self.candle.low)
+        return self._low
+
+    @property
+    def high(self) -> Decimal:
+        if self._high is None:
+            self._high = money(self.candle.high)
+        return self._high
 
     def matches(self) -> Iterator[Match]:
         orders, futures = self.market.orders, self.market.linear
@@ -62,7 +77,8 @@ class Matcher:
         yield from self._stops()
         if futures:
             yield from self._liquidations(self.low, self.high, stops_first=False)
-        for resting in [r for r in orders if r.is_limit and self._takes_part(r)]:
+        low, high = self.candle.low, self.candle.high
+        for resting in [r for r in orders if r.is_limit and r.may_touch(low, high) and self._takes_part(r)]:
             if self._touches(resting):
                 yield from self._make(resting, resting.order.price or ZERO, self.candle.ts, "fill")
             yield from self._stops()
@@ -154,8 +170,9 @@ class Matcher:
             yield from self._trigger(resting, worst(stop_level(resting) or ZERO, self.open), self.candle.ts, "fill")
 
     def _hit_stop(self) -> Resting | None:
+        low, high = self.candle.low, self.candle.high
         for resting in self.market.orders:
-            if resting.is_stop and self._is_hit(resting):
+            if resting.is_stop and resting.may_touch(low, high) and self._is_hit(resting):
                 return resting
         return None
 

@@ -62,10 +62,30 @@ class Resting(msgspec.Struct, eq=False):
     extreme: Decimal | None = None  # of a trailing stop: the best price since its activation
     queue: Decimal | None = None  # ahead of it at its price; None: cannot be seen
     cancel_ts: int = 0  # a cancel is on its way and acts then
+    below: bool = False  # a falling price touches it
+    edge: float | None = None  # beyond this no price does; None: every bar concerns it (a taker, a trailing stop)
+
+    def aim(self) -> None:
+        """Work out the edge. A float only rules out: it stands a unit in the last place further in than the nearest double of
+        the Decimal, so that the recorded decimal of a float beyond it is beyond the price. Anything nearer is decided in
+        Decimal."""
+        order = self.order
+        price = order.stop_price if self.is_stop else order.price
+        self.below = (order.side is BUY) is not self.is_stop
+        if price is None or order.time_in_force in _AT_ONCE:
+            self.edge = None
+        else:
+            self.edge = nextafter(float(price), inf if self.below else -inf)
+
+    def may_touch(self, low: float, high: float) -> bool:
+        """Whether prices from `low` to `high` could touch it."""
+        edge = self.edge
+        return edge is None or not (edge < low if self.below else high < edge)
 
     def trigger(self, ts: int) -> None:
         """A stop's price has been reached at `ts`: a taker or a limit from now on."""
         self.triggered_ts, self.is_stop = ts, False
+        self.aim()
 
     @property
     def is_taker(self) -> bool:
@@ -142,23 +162,18 @@ class Market:
         return False
 
     def watch(self) -> None:
-        """Work out the prices that a bar must stay between, as floats, for nothing here to be touched.
-
-        A float only rules out: it stands a unit in the last place further in than the nearest double of the Decimal, so that
-        the recorded decimal of a float beyond it is beyond the price. Anything nearer is decided in Decimal.
-        """
+        """Work out the prices that a bar must stay between, as floats, for nothing here to be touched (`Resting.aim`)."""
         self.stale = False
         low, high = -inf, inf
         for resting in self.orders:
-            order, is_stop = resting.order, resting.is_stop
-            price = order.stop_price if is_stop else order.price
-            if price is None or order.time_in_force in _AT_ONCE:  # a taker, a trailing stop: every bar concerns them
+            edge = resting.edge
+            if edge is None:
                 low, high = inf, -inf
                 break
-            if (order.side is BUY) is is_stop:
-                high = min(high, nextafter(float(price), -inf))
+            if resting.below:
+                low = max(low, edge)
             else:
-                low = max(low, nextafter(float(price), inf))
+                high = min(high, edge)
         self.low_watch, self.high_watch = low, high
         if not self.linear:  # a future's bar may liquidate, whatever rests
             self.quiet_above, self.quiet_below = low, high

@@ -51,6 +51,7 @@ class Floor:
         delay = delay_us(self.costs, self.seed, order.client_order_id, 0) if self._delays else 0
         market = self.market(order)
         resting = Resting(order, market, leaves, order.submitted_ts + delay, order.order_type in STOPS, reports)
+        resting.aim()
         self.orders[order.id] = resting
         market.add(resting)
         return resting

@@ -13,8 +13,8 @@ from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.context import begin
 from engine.core.entries import close_position, enter
-from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport, Tick
 from engine.core.fold import evolve
+from engine.core.inputs import Candle, Cause, Command, Feature, FillReport, HouseReport, OrderReport, Tick
 from engine.core.ledger import Ledger, drawdown
 from engine.core.setup import Setup
 from engine.core.strategy import OfRules, Proposal
