@@ -222,14 +222,16 @@ def _rules(runner: Runner | None) -> dict[str, Any]:
 
 
 def _document(engine: Engine, bot: str) -> str:
-    """The bot's part of the active config, without what it leaves to the defaults; one JSON document, indented."""
+    """The bot's part of the active config, without the parts that it leaves to the defaults; JSON."""
     ledger = engine.state.ledger
     found: BotConfig | None = next(
         (b for b in engine.setup.config.bots if entity_id(ledger.ledger_id, "bot", b.name) == bot), None
     )
     if found is None:
         return ""
-    return json.dumps(found.model_dump(mode="json", by_alias=True, exclude_defaults=True), indent=2, ensure_ascii=False)
+    own = found.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    whole = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return json.dumps({key: whole[key] for key in own if key in whole}, ensure_ascii=False)
 
 
 def blocks(line: GateLine) -> bool:

@@ -70,6 +70,7 @@ ACTIONS: tuple[Action, ...] = (
     _mode("4", "charts", "charts", "Charts: candles with trades, equity, drawdown, results"),
     _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, trips, and why it is not trading"),
     _mode("6", "configs", "configs", "Config versions: compare, activate, roll back"),
+    _mode("7", "bots", "bots", "Bots and strategies: state, warm-up, results, rules, errors; start, pause, stop"),
     Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),
     Action(name="focus_previous", target="app", label="panel back", help="Previous panel", keys=("shift+tab",)),
     Action(
@@ -266,6 +267,46 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(name="next_view", target="gates", label="view", help="On a small screen: board, why, trips", keys=("v",)),
     Action(
+        name="start_bot",
+        target="bots",
+        label="start",
+        help="Start the bot under the cursor; one in ERROR has its error cleared",
+        keys=("S",),
+        danger=2,
+    ),
+    Action(
+        name="pause_bot",
+        target="bots",
+        label="pause",
+        help="Pause it: no new entry until a person resumes it",
+        keys=("P",),
+        danger=2,
+    ),
+    Action(
+        name="stop_bot",
+        target="bots",
+        label="stop",
+        help="Stop it: its positions keep their exits",
+        keys=("D",),
+        danger=2,
+    ),
+    Action(
+        name="resume_bot",
+        target="bots",
+        label="resume",
+        help="Let a paused bot trade again: needs a reason, kept in the audit trail",
+        keys=("R",),
+        danger=2,
+    ),
+    Action(
+        name="clear_error",
+        target="bots",
+        label="clear error",
+        help="Clear its error: it begins again with a fresh strategy",
+        keys=("C",),
+        danger=2,
+    ),
+    Action(
         name="activate",
         target="configs",
         label="activate",
@@ -294,6 +335,7 @@ TARGETS = {
     "charts": "On the charts screen",
     "gates": "On the gates screen",
     "configs": "On the configs screen",
+    "bots": "On the bots screen",
 }
 DANGER_WORDS = ("", "", "asks", "holds at once, then asks", "asks for a typed word and a reason")
 

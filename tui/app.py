@@ -76,7 +76,7 @@ class CockpitApp(crash.CockpitApp[int]):
     CSS_PATH = str(Path(__file__).with_name("cockpit.tcss"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "dashboard": DashboardScreen,
-        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs")},
+        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs", "bots")},
     }
     DEFAULT_MODE = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]

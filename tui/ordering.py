@@ -52,7 +52,7 @@ class OrderKeys:
         elif self._app.may_command():
             self._app.push_screen(ClosePositionDialog(position))
 
-    def command(self, verb: Verb, target: str, answered: Callable[[Outcome], None]) -> None:
+    def command(self, verb: Verb, target: str, answered: Callable[[Outcome], None], reason: str = "") -> None:
         """Give a command about one thing, and write into the audit trail who gave it and what came of it."""
 
         def both(outcome: Outcome) -> None:
@@ -60,7 +60,7 @@ class OrderKeys:
             kept = self._app.client.history.commanded(verb, target, self._app.actor, outcome.text, done=outcome.done)
             self._app.wait_for(kept, self._kept)
 
-        self._app.ask(verb, both, target=target)
+        self._app.ask(verb, both, target=target, reason=reason)
 
     def _kept(self, done: Future[Any]) -> None:
         error = None if done.cancelled() else done.exception()

@@ -28,7 +28,7 @@ _VERDICTS = {
     Verdict.BLOCKED: Span("■ BLOCK!", "error"),
 }
 #: What the operators of a rule say, for people.
-_OPERATORS = {
+OPERATORS = {
     "all": "all of", "any": "any of", "not": "not", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "=", "ne": "!=",
     "crosses_above": "crosses above", "crosses_below": "crosses below",
 }  # fmt: skip
@@ -122,7 +122,7 @@ def rule_lines(name: str, rule: object, depth: int) -> Iterator[Line]:
     operator = str(rule.get("op", ""))
     line = [Span(indent), mark, Span(f"{name}: " if name else "", "strong")]
     left, right = rule.get("left"), rule.get("right")
-    word = _OPERATORS.get(operator, safe_text(operator, 40))
+    word = OPERATORS.get(operator, safe_text(operator, 40))
     line += (
         [Span(f"{_operand(left)} "), Span(word, "strong"), Span(f" {_operand(right)}")]
         if left or right

@@ -56,10 +56,20 @@ class ConfirmDialog(Dialog[None]):
         event.stop()
         if event.button.id == "stay":
             self.dismiss(None)
+        elif lack := self.lacks():
+            self.say(lack, "warn")
         elif not self._sending:
             self._sending = True
             self.say("asking the engine ...", "dim")
-            self.cockpit.ordering.command(self.verb, self._target, self._answered)
+            self.cockpit.ordering.command(self.verb, self._target, self._answered, self.reason())
+
+    def reason(self) -> str:
+        """Why it is asked for, for the journal; "" when nobody was asked."""
+        return ""
+
+    def lacks(self) -> str:
+        """What is missing before it can be sent; "" for nothing."""
+        return ""
 
     def _answered(self, outcome: Outcome) -> None:
         self._sending = False
