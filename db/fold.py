@@ -17,6 +17,10 @@ from engine.ports import JournalConflict
 
 PAGE = 1_000
 _SNAPSHOTS_TRIED = 3
+_SNAPSHOTS = (
+    "select seq, state_hash, ledger::text as ledger from qs.snapshots where $2::bigint is null or seq <= $2"
+    " order by seq desc limit $1"
+)
 _TAIL = SELECT_EVENTS + " where seq > $1 order by seq"
 _ONE = SELECT_EVENTS + " where seq = $1"
 _NEWEST = SELECT_EVENTS + " order by seq desc limit $1"
@@ -35,7 +39,7 @@ async def fold(conn: asyncpg.Connection) -> Folded:
 
     A snapshot is only a shortcut: one that does not match its own hash is passed over, down to a fold from genesis.
     """
-    ledger, chain = await _newest_snapshot(conn)
+    ledger, chain = await snapshot_before(conn)
     start = chain.seq
     try:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
@@ -76,10 +80,9 @@ async def save_snapshot(conn: asyncpg.Connection, seq: int, ledger: Ledger) -> N
     )
 
 
-async def _newest_snapshot(conn: asyncpg.Connection) -> tuple[Ledger, Chain]:
-    rows = await conn.fetch(
-        "select seq, state_hash, ledger::text as ledger from qs.snapshots order by seq desc limit $1", _SNAPSHOTS_TRIED
-    )
+async def snapshot_before(conn: asyncpg.Connection, upto: int | None = None) -> tuple[Ledger, Chain]:
+    """The newest good snapshot (at or before a seq) and the chain there; an empty ledger and chain without one."""
+    rows = await conn.fetch(_SNAPSHOTS, _SNAPSHOTS_TRIED, upto)
     for row in rows:
         ledger = _restored(row["ledger"], row["state_hash"])
         event = await conn.fetchrow(_ONE, row["seq"])

@@ -18,6 +18,7 @@ from engine.core.types import ZERO, Verb
 
 if TYPE_CHECKING:
     from engine.history import History
+    from engine.timemachine import TimeMachine
 
 #: A closed bar: ts of its close (us UTC), open, high, low, close, volume; floats as recorded.
 Bar = tuple[int, float, float, float, float, float]
@@ -42,6 +43,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     opened_ts: int
     price_places: int
     config_version: int
+    sampled: bool = False  # the mark is the last that was journaled, not that of the moment
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +268,11 @@ class EngineClient(Protocol):
     @property
     def history(self) -> History:
         """What is older than memory, the stories of orders, and who acknowledged what."""
+        ...
+
+    @property
+    def machine(self) -> TimeMachine:
+        """Pictures of the past, from the journal alone."""
         ...
 
     def submit(

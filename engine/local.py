@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the screen makes a client before its first paint; these bri
     from engine.reading import Reader
     from engine.runtime import Engine
     from engine.standing import Standing
+    from engine.timemachine import TimeMachine
     from engine.trips import Trips
 
 #: Committed events kept for screens; older ones are in the database.
@@ -67,6 +68,7 @@ class LocalClient:
         self._trips: Trips | None = None
         self._reader: Reader | None = None
         self._history: History | None = None
+        self._machine: TimeMachine | None = None
         self._numbers = itertools.count(1)
         self._down_mono: float | None = None
         self._last_input_mono = time.monotonic()
@@ -124,6 +126,26 @@ class LocalClient:
 
             self._history = MemoryHistory(lambda: self.events(0, EVENTS_KEPT))
         return self._history
+
+    @property
+    def machine(self) -> TimeMachine:
+        if self._machine is None:
+            from engine.journals import MemorySource, Pairs, PgSource
+            from engine.reading import Reader
+            from engine.timemachine import TimeMachine
+
+            running, reader = self._running, self._reader
+            name = running.ledger_name if running is not None else ""
+            if reader is not None:
+                self._machine = TimeMachine(PgSource(reader), reader, name)
+                return self._machine
+            store = getattr(running.engine.journal, "store", None) if running is not None else None
+            source = MemorySource(lambda: Pairs(store.pairs) if store is not None else self.events(0, EVENTS_KEPT))
+            machine = TimeMachine(source, Reader(""), name)
+            if running is None:
+                return machine  # asked before there is an engine: there will be more to look at
+            self._machine = machine
+        return self._machine
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

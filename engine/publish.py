@@ -159,6 +159,12 @@ def orders(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.OrderView, 
     return tuple(_order(o, market, setup) for o in rows)
 
 
+def all_orders(ledger: Ledger, market: Market, setup: Setup) -> tuple[cl.OrderView, ...]:
+    """Every order that the ledger still knows, newest first."""
+    known = [*ledger.orders.values(), *ledger.closed_orders.values()]
+    return tuple(_order(o, market, setup) for o in sorted(known, key=lambda o: -o.number))
+
+
 def _order(o: Order, market: Market, setup: Setup) -> cl.OrderView:
     flags = [name for name, on in (("in doubt", o.in_doubt), ("cancelling", o.cancel_requested and o.is_open)) if on]
     return cl.OrderView(

@@ -39,6 +39,14 @@ class Reader:
         """Run `work` on a connection that may only look. The future raises ReadFailed."""
         return asyncio.run_coroutine_threadsafe(_answered(self._read(work)), self._running())
 
+    def go(self, task: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run something of many reads on the reading thread; no bound on its time. Cancelling the future ends it."""
+        return asyncio.run_coroutine_threadsafe(task, self._running())
+
+    async def use(self, work: Work[T]) -> T:
+        """As `read`, for what runs on the reading thread. Raises ReadFailed."""
+        return await _answered(self._read(work))
+
     def write(self, work: Work[T]) -> Future[T]:
         """Run `work` on a connection of its own, with the rights of the operator's program. The future raises ReadFailed."""
         return asyncio.run_coroutine_threadsafe(_answered(self._write(work)), self._running())

@@ -35,6 +35,7 @@ from engine.local import LocalClient
 from engine.naming import default_ledger_name, one_currency
 from engine.runtime import Asked, Engine
 from engine.standing import Standing
+from engine.timemachine import TimeMachine
 from engine.venues.paper import PaperVenue
 
 #: What a picture says of times that no picture can know.
@@ -228,6 +229,10 @@ class StillClient:
     @property
     def history(self) -> History:
         return self._inner.history
+
+    @property
+    def machine(self) -> TimeMachine:
+        return self._inner.machine
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

@@ -46,6 +46,10 @@ def _mode(number: str, name: str, label: str, help: str) -> Action:
     return Action(name=f"screen.{name}", target="app", label=label, help=help, keys=(number,), argument=name)
 
 
+def _time(name: str, key: str, label: str, help: str, argument: str = "") -> Action:
+    return Action(name=name, target="app", label=label, help=help, keys=(key,), argument=argument)
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         name="kill",
@@ -136,6 +140,24 @@ ACTIONS: tuple[Action, ...] = (
         help="Double the replay's speed, up to max",
         keys=("greater_than_sign",),
     ),
+    _time(
+        "step.back",
+        "left_square_bracket",
+        "back",
+        "Time machine: all as it was one event before; nothing can be sent",
+        "-1",
+    ),
+    _time("step", "right_square_bracket", "on", "One event on", "1"),
+    _time(
+        "leap.back",
+        "left_curly_bracket",
+        "back to type",
+        "Back to an event of the type under the cursor, or picked",
+        "-1",
+    ),
+    _time("leap", "right_curly_bracket", "on to type", "On to the next event of that type", "1"),
+    _time("time", "t", "time", "Show everything as it was at a time (UTC); empty: now"),
+    _time("now", "escape", "now", "From the past back to now; give up what is being read"),
     Action(
         name="theme",
         target="app",
@@ -204,9 +226,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         name="jump",
         target="events",
-        label="time",
+        label="jump",
         help="Jump to a time; what memory does not have is read from the journal",
-        keys=("t",),
+        keys=("J",),
     ),
     Action(
         name="orders",
@@ -352,6 +374,10 @@ _KEY_NAMES = {
     "full_stop": ".",
     "equals_sign": "=",
     "underscore": "_",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
     "enter": "Enter",
     "escape": "Esc",
     "tab": "Tab",

@@ -37,7 +37,7 @@ class Alerts:
         self._raised.extend(one for one in found if isinstance(one.event, ev.AlertTriggered))
         if not self._asked:
             self._asked = True
-            self._app.wait_for(self._app.client.history.acknowledged(), self._remember)
+            self._app.wait_for(self._app.engine.history.acknowledged(), self._remember)
 
     def _remember(self, done: Future[Any]) -> None:
         if not done.cancelled() and done.exception() is None:
@@ -60,7 +60,7 @@ class Alerts:
 
     def waiting(self) -> list[Banner]:
         """What nobody has acknowledged, the worst first."""
-        return [b for b in banners(self._app.frame) if b.key and b.key not in self._seen]
+        return [b for b in banners(self._app.present) if b.key and b.key not in self._seen]
 
     def acknowledge(self) -> None:
         """The banner that is shown first: its text goes into the audit trail with the operator's name."""
@@ -73,7 +73,7 @@ class Alerts:
             self._seen[first.key] = Acknowledgement(
                 key=first.key, text=first.text, actor=self._app.actor, ts=self._clock_us()
             )
-            self._app.wait_for(self._app.client.history.acknowledge(first.key, first.text, self._app.actor), self._kept)
+            self._app.wait_for(self._app.engine.history.acknowledge(first.key, first.text, self._app.actor), self._kept)
             self._app.toast(f"acknowledged: {first.text}")
             self._app.tick()
 

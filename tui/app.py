@@ -25,6 +25,7 @@ from tui.actions import bindings, find, remap
 from tui.alerts import Alerts
 from tui.bell import BellRinger
 from tui.ordering import OrderKeys
+from tui.past import OF_THE_PRESENT, REFUSED, TimeKeys, Travelling
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
 from tui.saving import export
@@ -64,7 +65,7 @@ def _late(name: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class CockpitApp(crash.CockpitApp[int]):
+class CockpitApp(Travelling, crash.CockpitApp[int]):
     """The screen of one engine. `run()` returns RETURN_STOPPED or RETURN_TERMINAL_LOST, or None after a screen error.
 
     `client` is the only door to the engine. `actor` is whom the audit trail names. `clock` is monotonic seconds, the same
@@ -104,7 +105,7 @@ class CockpitApp(crash.CockpitApp[int]):
         # Textual builds its first stack of screens from this name.
         self.DEFAULT_MODE = self.settings.start_screen  # type: ignore[misc]
         super().__init__(crash_log=crash_log)
-        self.client = client
+        self.engine = client
         self.read_only = read_only
         self.actor = actor
         self.graph_symbol: GraphSymbol = self.settings.marker
@@ -116,8 +117,9 @@ class CockpitApp(crash.CockpitApp[int]):
         self.alerts = Alerts(self)
         self.replay = ReplayKeys(self)
         self.ordering = OrderKeys(self)
-        self.log_book = LogBook()
-        self.curve: Sequence[EquityPoint] = ()
+        self.past = TimeKeys(self)
+        self.now_book = LogBook()
+        self.now_curve: Sequence[EquityPoint] = ()
         self.problem = ""
         self._problem_mono = 0.0
         self._frozen_since: float | None = None
@@ -127,7 +129,7 @@ class CockpitApp(crash.CockpitApp[int]):
         self._kill_dialog: KillDialog | None = None
         self._panic = PanicKey(clock, self._kill_submit)
         self._use(self.settings)
-        self.frame = self._look()
+        self.frame = self.present = self._look()
 
     def on_mount(self) -> None:
         self.set_interval(REFRESH_S, self.tick)
@@ -149,11 +151,11 @@ class CockpitApp(crash.CockpitApp[int]):
     # -- looking at the engine ---------------------------------------------------------------------------------------
 
     def _look(self) -> Frame:
-        snapshot = self.client.snapshot()
+        snapshot = self.engine.snapshot()
         return Frame(
             snapshot=snapshot,
             mono=self.clock(),
-            progress=self.client.progress(),
+            progress=self.engine.progress(),
             problem=self.problem,
             frozen_since=self._frozen_since,
             read_only=self.read_only,
@@ -177,9 +179,10 @@ class CockpitApp(crash.CockpitApp[int]):
             self._use(self.watcher.settings)
         if self.problem and self.clock() - self._problem_mono > PROBLEM_SHOWN_S:
             self.problem = ""
-        self.frame = frame = self._look()
-        if frame.snapshot is not None:
-            self._read_slowly(frame.mono, frame.snapshot)
+        self.present = present = self._look()
+        self.frame = frame = self.past.over(present)
+        if present.snapshot is not None:
+            self._read_slowly(present.mono, present.snapshot)
             if self.first_run.due() and len(self.screen_stack) == 1:
                 self.push_screen(WelcomeDialog(), lambda _: self.first_run.remember())
         pressed = self._panic.leftover()
@@ -187,20 +190,20 @@ class CockpitApp(crash.CockpitApp[int]):
             self._pressed_before(pressed)
         for screen in self.screen_stack:
             if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
-                screen.show(frame)
+                screen.show(present if getattr(screen, "of_now", False) else frame)
 
     def _read_slowly(self, mono: float, snapshot: Snapshot) -> None:
         """Events and curve: whole panels are painted anew with them, so that they come less often than ticks."""
         seq = snapshot.seq
-        if seq != self.log_book.seq and mono - self._log_mono >= LOG_S:
+        if seq != self.now_book.seq and mono - self._log_mono >= LOG_S:
             self._log_mono = mono
-            self.log_book.bots |= {bot.id: bot.name for bot in snapshot.bots}
-            found = self.log_book.read(self.client, seq)
+            self.now_book.bots |= {bot.id: bot.name for bot in snapshot.bots}
+            found = self.now_book.read(self.engine, seq)
             self.alerts.read(found)
             self.bells.read(found)
         if seq != self._curve_seq and mono - self._curve_mono >= CURVE_S:
             self._curve_mono, self._curve_seq = mono, seq
-            self.curve = self.client.equity()
+            self.now_curve = self.engine.equity()
 
     def report(self, error: Exception) -> None:
         """Show an error of the screen in the banner, once, and log it without values."""
@@ -222,7 +225,9 @@ class CockpitApp(crash.CockpitApp[int]):
         """Whether commands may be given from here; says so if not."""
         if self.read_only:
             self.toast("read-only: this cockpit gives no commands; start it without --view", failed=True)
-        return not self.read_only
+        elif self.past.client is not None:
+            self.toast(REFUSED, failed=True)
+        return not self.read_only and self.past.client is None
 
     def ask(
         self,
@@ -234,11 +239,11 @@ class CockpitApp(crash.CockpitApp[int]):
         target: str = "",
     ) -> None:
         """Submit a command; `answered` is called on the UI loop with the engine's answer, or with why there is none."""
-        if not self.may_command():
-            answered(Outcome(False, "read-only"))
+        if self.read_only or (self.past.client is not None and verb not in OF_THE_PRESENT):
+            answered(Outcome(False, "read-only" if self.read_only else REFUSED))
             return
         policy = "keep_with_exits" if verb is Verb.HALT else ""
-        future = self.client.submit(
+        future = self.engine.submit(
             verb, actor=self.actor, reason=reason, version=version, policy=policy, target=target
         )
         self.wait_for(future, lambda done: answered(_outcome(done)))
@@ -280,13 +285,15 @@ class CockpitApp(crash.CockpitApp[int]):
 
     def _kill_submit(self, verb: Verb) -> None:
         """Any thread, no waiting, no answer needed."""
-        self.client.submit(verb, actor=self.actor, reason="kill key, cockpit not responding")
+        self.engine.submit(verb, actor=self.actor, reason="kill key, cockpit not responding")
 
     def action_kill(self) -> None:
-        """First press: hold at once, then ask. Second press: halt."""
+        """First press: hold at once, then ask. Second press: halt. It is about now, whatever is on the screen."""
         if self.read_only:
             self._say_who_can_kill()
             return
+        if self.past.client is not None:
+            self.toast("PAST is on the screen: the kill key works on NOW", failed=True)
         pressed = self._panic.taken()
         if pressed is not None:
             self._pressed_before(pressed)
@@ -364,7 +371,7 @@ class CockpitApp(crash.CockpitApp[int]):
     def action_resume(self) -> None:
         from tui.screens.typed import ResumeDialog
 
-        snapshot = self.client.snapshot()
+        snapshot = self.engine.snapshot()
         if snapshot is not None and snapshot.state == "ACTIVE" and not snapshot.held:
             self.toast("trading is ACTIVE already", failed=True)
         elif self.may_command() and not isinstance(self.screen, Dialog):
@@ -419,15 +426,6 @@ class CockpitApp(crash.CockpitApp[int]):
 
     def action_close_position(self) -> None:
         self.ordering.close_selected()
-
-    def action_replay_toggle(self) -> None:
-        self.replay.toggle()
-
-    def action_replay_slower(self) -> None:
-        self.replay.change_speed(0.5)
-
-    def action_replay_faster(self) -> None:
-        self.replay.change_speed(2.0)
 
 
 def _outcome(done: Future[Any]) -> Outcome:

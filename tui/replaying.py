@@ -28,7 +28,7 @@ class ReplayKeys:
         if replay.state == "ended":
             self._app.toast("the data has ended", failed=True)
         elif self._app.may_command():
-            self._app.client.replay("resume" if replay.state == "paused" else "pause")
+            self._app.engine.replay("resume" if replay.state == "paused" else "pause")
 
     def change_speed(self, factor: float) -> None:
         replay = self._replay()
@@ -39,11 +39,11 @@ class ReplayKeys:
             speed = replay.speed
         speed = faster(speed, factor)
         self._asked = (self._app.clock(), speed)
-        self._app.client.replay("speed", speed)
+        self._app.engine.replay("speed", speed)
         self._app.toast(f"replay speed {'max' if speed is None else f'x{speed:g}'}")
 
     def _replay(self) -> ReplayView | None:
-        snapshot = self._app.client.snapshot()
+        snapshot = self._app.engine.snapshot()
         if snapshot is None or snapshot.replay is None:
             self._app.toast("this feed is live: it has no speed", failed=True)
             return None

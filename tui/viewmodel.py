@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,9 @@ from engine.core.text import safe_text
 from engine.core.types import SECOND_US, ZERO
 from tui.actions import key_of
 from tui.glyphs import delta, fmt_age_us, fmt_clock, fmt_money
+
+if TYPE_CHECKING:
+    from tui.pastlines import PastMark
 
 #: An engine whose last beat is older has hung, as far as the operator is concerned.
 STUCK_AFTER_S = 3.0
@@ -53,6 +56,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Banner, ...] = ()
     seen: dict[str, str] = {}
     notices: tuple[Banner, ...] = ()
+    past: PastMark | None = None  # `snapshot` is then that of a past moment
 
 
 class Banner(NamedTuple):
@@ -69,7 +73,7 @@ _RANK = {"CRIT": 0, "WARN": 1, "INFO": 2}
 # -- the status line -------------------------------------------------------------------------------------------------------
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     group: int
     must: bool
     spans: Line
@@ -80,7 +84,11 @@ def status_line(frame: Frame, width: int) -> Line:
     snapshot = frame.snapshot
     if snapshot is None:
         return _starting(frame, width)
-    pieces = _pieces(frame, snapshot)
+    return fitted(_pieces(frame, snapshot), width)
+
+
+def fitted(pieces: Sequence[Piece], width: int) -> Line:
+    """Those that must be there, and of the others as many as there is room for."""
     chosen = [piece.must for piece in pieces]
     for at, piece in enumerate(pieces):
         if piece.must:
@@ -97,25 +105,25 @@ def _starting(frame: Frame, width: int) -> Line:
     return [Span(" STARTING ", "badge-info"), Span(f" {word}")]
 
 
-def _pieces(frame: Frame, snapshot: Snapshot) -> list[_Piece]:
-    pieces = [_Piece(0, True, [_mode(snapshot)]), _Piece(0, True, [_state(frame, snapshot)])]
+def _pieces(frame: Frame, snapshot: Snapshot) -> list[Piece]:
+    pieces = [Piece(0, True, [_mode(snapshot)]), Piece(0, True, [state(frame, snapshot)])]
     if frame.read_only:
-        pieces.insert(1, _Piece(0, True, [Span(" VIEW ", "badge-info")]))
+        pieces.insert(1, Piece(0, True, [Span(" VIEW ", "badge-info")]))
     equity = fmt_money(snapshot.equity, 2)
     pieces.append(
-        _Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])
+        Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])
     )
     fall = Span(f"-{abs(snapshot.drawdown_pct):.1f}%", "down" if snapshot.drawdown_pct > ZERO else "")
-    pieces.append(_Piece(0, True, [Span("dd ", "dim"), fall]))
-    pieces.append(_Piece(0, False, [Span("pos ", "dim"), Span(str(len(snapshot.positions)))]))
-    pieces.append(_Piece(0, False, [Span("ord ", "dim"), Span(str(sum(o.is_open for o in snapshot.orders)))]))
+    pieces.append(Piece(0, True, [Span("dd ", "dim"), fall]))
+    pieces.append(Piece(0, False, [Span("pos ", "dim"), Span(str(len(snapshot.positions)))]))
+    pieces.append(Piece(0, False, [Span("ord ", "dim"), Span(str(sum(o.is_open for o in snapshot.orders)))]))
     health = sorted(_health(frame, snapshot), key=lambda h: h[0])
-    pieces.extend(_Piece(1, at == 0, spans) for at, (_rank, spans) in enumerate(health))
+    pieces.extend(Piece(1, at == 0, spans) for at, (_rank, spans) in enumerate(health))
     version = f"v{snapshot.config_version}" if snapshot.config_version else "none"
-    pieces.append(_Piece(2, False, [Span("cfg ", "dim"), Span(version)]))
-    pieces.append(_Piece(3, False, [Span(f"{fmt_clock(snapshot.now)}", "dim")]))
+    pieces.append(Piece(2, False, [Span("cfg ", "dim"), Span(version)]))
+    pieces.append(Piece(3, False, [Span(f"{fmt_clock(snapshot.now)}", "dim")]))
     if snapshot.positions:
-        pieces.append(_Piece(4, False, [Span("uP&L ", "dim"), change(snapshot.unrealized_pnl)]))
+        pieces.append(Piece(4, False, [Span("uP&L ", "dim"), change(snapshot.unrealized_pnl)]))
     return pieces
 
 
@@ -134,7 +142,7 @@ def state_word(frame: Frame, snapshot: Snapshot) -> str:
     return safe_text(snapshot.state, 10)
 
 
-def _state(frame: Frame, snapshot: Snapshot) -> Span:
+def state(frame: Frame, snapshot: Snapshot) -> Span:
     word = state_word(frame, snapshot)
     kind = word.split()[0]
     glyph = {"ACTIVE": "●", "HALTED": "■", "STUCK": "✖", "HELD": "▮", "PAUSED": "▮", "REDUCING": "▼"}.get(kind, "?")
@@ -184,11 +192,11 @@ def _lag(snapshot: Snapshot) -> tuple[int, Line]:
     return (1 if late else 2), [Span("lag ", "dim"), Span(word + "!" * late, "warn" if late else "")]
 
 
-def _width(pieces: Sequence[_Piece], chosen: Sequence[bool]) -> int:
+def _width(pieces: Sequence[Piece], chosen: Sequence[bool]) -> int:
     return sum(len(span.text) for span in _join(pieces, chosen))
 
 
-def _join(pieces: Sequence[_Piece], chosen: Sequence[bool]) -> Line:
+def _join(pieces: Sequence[Piece], chosen: Sequence[bool]) -> Line:
     line: Line = []
     group = 0
     for piece, take in zip(pieces, chosen, strict=True):

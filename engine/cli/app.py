@@ -217,6 +217,18 @@ def events(
 
 
 @app.command()
+def replay(
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="As 2026-11-21 03:12:04, 03:12 or -4h, in UTC.")],
+    ledger: Which = "",
+    as_json: AsJson = False,
+) -> None:
+    """The ledger as it was at a time, folded from the journal alone; reads only, whether an engine runs or not."""
+    from engine.cli.replay import replay as show
+
+    raise typer.Exit(show(ledger, at, as_json=as_json))
+
+
+@app.command()
 def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many of the newest.")] = 50,
     follow: Follow = False,

@@ -50,6 +50,8 @@ _CODES = {
     "JournalError": Exit.LEDGER,
     "ConfigTampered": Exit.AUDIT,
     "ChainBroken": Exit.AUDIT,
+    "PastBroken": Exit.AUDIT,
+    "ReadFailed": Exit.DATABASE,
     "DumpDamaged": Exit.AUDIT,
     "OtherLedger": Exit.LEDGER,
     "OptionsError": Exit.USAGE,

@@ -27,7 +27,10 @@ from engine.client import (
 from engine.core.events import Recorded
 from engine.core.types import MINUTE_US, Verb, uuid7
 from engine.history import History, MemoryHistory, ready
+from engine.journals import MemorySource
+from engine.reading import Reader
 from engine.standing import Standing
+from engine.timemachine import TimeMachine
 from tests.tui.fake_story import NOW, story
 
 MONO = 1_000.0
@@ -318,6 +321,10 @@ class FakeEngine:
     def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
         self.stood.append((bot, exchange, symbol))
         return ready(self.stands) if self.stands is not None else Future()
+
+    @property
+    def machine(self) -> TimeMachine:
+        return TimeMachine(MemorySource(lambda: self.log), Reader(""))
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

@@ -31,6 +31,7 @@ class CockpitScreen(Screen[None]):
 
     target: ClassVar[str] = ""
     _shown: tuple[object, ...] = ()
+    _era = 0
     ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar, FilterBar, FilterBar *"
 
     @property
@@ -73,6 +74,11 @@ class CockpitScreen(Screen[None]):
             self.cockpit.report(error)
 
     def _show(self, frame: Frame) -> None:
+        if self._era != self.cockpit.past.era:
+            self._era, self._shown = self.cockpit.past.era, ()
+            self.set_class(frame.past is not None, "-past")
+            self.query_one(KeyBar).tell(frame.past is not None)
+            self.forget()
         news = _news(frame, self.size)
         if (
             news != self._shown
@@ -91,6 +97,11 @@ class CockpitScreen(Screen[None]):
             self.set_class(starting, "-starting")
         if starting:
             self.query_one("#starting", SpanBlock).set_lines(starting_lines(frame))
+
+    def forget(self) -> None:
+        """Another moment is shown: what panels have gathered of the one before must go."""
+        for panel in self.query(Panel):
+            panel.forget()
 
     def paint(self, frame: Frame) -> None:
         """Bring the panels up to date; `frame.snapshot` is there."""
@@ -120,7 +131,8 @@ class CockpitScreen(Screen[None]):
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:
     """What a screen depends on: the picture, the second (ages are in seconds), the words beside it, the room for it."""
-    number = None if frame.snapshot is None else frame.snapshot.number
+    present = frame.past.present.snapshot if frame.past is not None else frame.snapshot
+    number = None if present is None else present.number
     said = (
         frame.progress,
         frame.problem,
@@ -146,6 +158,7 @@ def starting_lines(frame: Frame) -> list[Line]:
 def too_small(frame: Frame, width: int, height: int) -> list[Line]:
     """What a screen without room still shows: mode, state, the kill key."""
     kill = key_of("kill")
+    frame = frame.past.present if frame.past is not None else frame
     snapshot = frame.snapshot
     word = f"{safe_text(snapshot.mode, 8)} {state_word(frame, snapshot)}" if snapshot is not None else "STARTING"
     return [

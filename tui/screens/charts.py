@@ -25,7 +25,7 @@ from tui.raster import GRAPH_SYMBOLS, GraphSymbol
 from tui.screens.base import CockpitScreen
 from tui.screens.picker import PickDialog
 from tui.viewmodel import Frame, Line, Span
-from tui.widgets.candles import CandleChart
+from tui.widgets.candles import EMPTY, CandleChart
 from tui.widgets.chart import Chart
 from tui.widgets.equity import DrawdownPanel, EquityPanel
 from tui.widgets.line import SpanLine
@@ -41,6 +41,7 @@ VIEWS = ("all", "candles", "equity", "drawdown", "results")
 ALL_BOTS = "all bots"
 #: A timeframe with so many bars in memory fills a chart.
 ENOUGH_BARS = 110
+NO_CANDLES = "~ not recorded: candles are not in the journal. Entries, exits and equity are. Esc: now"
 PICTURE_SIZE = (160, 40)
 
 SeriesKey = tuple[str, str, str]  # exchange, symbol, timeframe
@@ -105,6 +106,17 @@ class ChartsScreen(CockpitScreen):
         if self._loading is not None:
             waited = int(frame.mono - self._loading_since)
             self.query_one(CandleChart).legend(f"{self._loading_what} {waited}s - Esc cancels")
+
+    def forget(self) -> None:
+        """The picks stay. Of the past there are no candles: no candle is an event."""
+        if self._loading is not None:
+            self._loading.cancel()
+        self._folded, self._exhausted, self._candles_of = {}, set(), None
+        self._past, self._trips_of, self._detail, self._curve_of = None, (), (), ()
+        self._looked_mono = float("-inf")
+        chart = self.query_one(CandleChart)
+        chart.empty_text = EMPTY if self.cockpit.past.client is None else NO_CANDLES
+        chart.set_bars((), (), 2)
 
     def _now(self) -> None:
         """Look again at once: something was picked or has arrived."""
@@ -245,7 +257,7 @@ class ChartsScreen(CockpitScreen):
         if error is not None:
             self.cockpit.toast(f"older bars: {error}", failed=True)
             return
-        if not self._folded[key].put_before(done.result()):
+        if key in self._folded and not self._folded[key].put_before(done.result()):
             self._exhausted.add(key)
         self._candles_of = None
         self._now()

@@ -46,6 +46,10 @@ class ConfigsScreen(CockpitScreen):
             self._asked_for = frame.snapshot.config_version
             self.action_reload()
 
+    def forget(self) -> None:
+        super().forget()
+        self._asked_for = -1
+
     def action_reload(self) -> None:
         if self.cockpit.frame.snapshot is not None:
             self.cockpit.ask_configs(self.listed)

@@ -76,6 +76,15 @@ class EventsScreen(CockpitScreen):
         if found:
             self.cockpit.show_detail("event", detail(found[-1]))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._older.reading or self._one.reading if action == "stop_reading" else True
+
+    def forget(self) -> None:
+        self._older.stop()
+        self._one.stop()
+        self._exhausted = False
+        super().forget()
+
     def action_stop_reading(self) -> None:
         self._older.stop()
         self._one.stop()

@@ -179,8 +179,8 @@ class GatesScreen(CockpitScreen):
 
     def forget(self) -> None:
         """Another moment is shown: what was read of the one before must go."""
+        super().forget()
         self._pager.stop()
-        self.trips.forget()
         self._standing, self._told, self._read_seq, self._ended = None, (), -1, False
         self._asked_mono = float("-inf")
 

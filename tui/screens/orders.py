@@ -93,6 +93,16 @@ class OrdersScreen(CockpitScreen):
         if fill is not None:
             self.cockpit.ordering.show_story(fill.order_id, self.orders.order(fill.order_id))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return any(pager.reading for pager in self._pages.values()) if action == "stop_reading" else True
+
+    def forget(self) -> None:
+        for pager in self._pages.values():
+            pager.stop()
+        super().forget()
+        self._ended.clear()
+        self._totals, self._read_mono = (0, 0), float("-inf")
+
     def action_stop_reading(self) -> None:
         for pager in self._pages.values():
             pager.stop()

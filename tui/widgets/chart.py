@@ -327,6 +327,11 @@ class Chart(Widget, can_focus=True):
         if self.pan(0.5):
             self._window_changed()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # Esc without a cursor belongs to whoever has a use for it: in the past that is the way back.
+        past = getattr(self.app, "past", None)
+        return self.cursor is not None or past is None or not past.busy if action == "no_cursor" else True
+
     def action_no_cursor(self) -> None:
         self.put_cursor(None)
         self.post_message(self.CursorMoved(self, None))

@@ -56,6 +56,7 @@ class EventsPanel(Panel):
         self._version = -1
         self._book: LogBook | None = None
         self._skipped = 0
+        self._stale = False
         self._sorted_mono = float("-inf")
 
     def paint(self, book: LogBook) -> None:
@@ -65,7 +66,15 @@ class EventsPanel(Panel):
             return
         self._version = book.version
         found = book.after(self._seq, self._keep)
-        if found:
+        if (
+            self._stale
+        ):  # in one go, and with the rows that stay as they are: a table of another height is laid out anew
+            self._stale = False
+            self._seq = found[-1].seq if found else 0
+            known = {row.key: row for row in self._model.shown}
+            loud = [one for one in found if one.event.level is not Level.DEBUG]
+            self.set_rows([known.get(str(one.seq)) or rows.event_row(one, book.bots) for one in loud])
+        elif found:
             self._seq = found[-1].seq
             self.append_rows(event_rows(found, book.bots), keep=self._keep)
         self._skipped = book.skipped
@@ -102,6 +111,12 @@ class EventsPanel(Panel):
     @property
     def last_seq(self) -> int:
         return self._seq
+
+    def selected_type(self) -> str:
+        """Type of the event under the cursor; "" when there is none."""
+        key = self.cursor_key
+        found = self._book.find(int(key)) if key and self._book is not None else None
+        return type(found.event).__name__ if found is not None else ""
 
     def ts_at_cursor(self) -> int | None:
         return self._ts_of(self.cursor_row)
@@ -142,6 +157,12 @@ class EventsPanel(Panel):
         if self._book is not None:
             self.paint(self._book)
         self.retitle()
+
+    def forget(self) -> None:
+        """The next paint puts its rows in the place of these."""
+        super().forget()
+        self.past, self.follow, self._seq, self._version = False, True, 0, -1
+        self._stale = True
 
     def go_to(self, ts: int) -> bool:
         """Put the cursor on the first shown event at or after `ts`; False when `ts` is before the first or behind the last."""

@@ -14,7 +14,8 @@ from textual.widget import Widget
 
 from engine.core.text import safe_text
 from tui.actions import actions_of, find, key_name, keys
-from tui.viewmodel import Frame, Line, Span, banner_line, replay_line, status_line
+from tui.pastlines import first_line, second_line
+from tui.viewmodel import Frame, Line, Span, replay_line
 from tui.widgets.tight import tighten
 
 #: Every style name that a span may carry; each is a component class, so that themes decide what it looks like.
@@ -127,7 +128,7 @@ class StatusLine(FrameLine):
     DEFAULT_CSS = "StatusLine { dock: top; background: $panel; }"
 
     def show(self, frame: Frame) -> None:
-        self.set_line(status_line(frame, self.size.width or self.app.size.width))
+        self.set_line(first_line(frame, self.size.width or self.app.size.width))
 
 
 class BannerLine(FrameLine):
@@ -137,11 +138,12 @@ class BannerLine(FrameLine):
     BannerLine { display: none; }
     BannerLine.-CRIT { display: block; color: $background; background: $fault; text-style: bold; }
     BannerLine.-WARN { display: block; color: $background; background: $warn; }
+    BannerLine.-PAST { display: block; color: $background; background: $accent; text-style: bold; }
     BannerLine.-INFO { display: block; color: $foreground; background: $surface; }
     """
 
     def show(self, frame: Frame) -> None:
-        severity, line = banner_line(frame)
+        severity, line = second_line(frame)
         if not self.has_class(f"-{severity}" if severity else "-none"):
             self.set_classes(f"-{severity}" if severity else "-none")
         self.set_line(line)
@@ -167,24 +169,33 @@ class KeyBar(SpanLine):
     def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
+        self._past = False
 
     def on_resize(self) -> None:
         self.retell()
 
+    def tell(self, past: bool) -> None:
+        """Whether the past is on the screen."""
+        self._past = past
+        self.retell()
+
     def retell(self) -> None:
         """Name the keys as they are now."""
-        self.set_line(key_line(self.target, self.size.width, read_only=getattr(self.app, "read_only", False)))
+        view = getattr(self.app, "read_only", False)
+        self.set_line(key_line(self.target, self.size.width, read_only=view, past=self._past))
 
 
-def key_line(target: str, width: int, *, read_only: bool = False) -> Line:
-    """KILL, the screens, help, this screen's keys, then the rest; whole items only, as many as fit."""
+def key_line(target: str, width: int, *, read_only: bool = False, past: bool = False) -> Line:
+    """KILL, the screens, help, this screen's keys, then the rest; whole items only, as many as fit. In the past its own keys
+    come first."""
     kill = find("kill")
     line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label} ", "strong")]
     if read_only:
         line = [Span(" stop: ", "error"), Span("quantsail halt ", "strong")]
     modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
     rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
-    for action in [*modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
+    travel = [find(name) for name in ("now", "step.back", "step", "leap.back", "leap", "time")] if past else []
+    for action in [*travel, *modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
         item = [Span(f" {key_name(keys(action)[0])}", "key"), Span(f" {action.label}", "dim")]
         if sum(len(span.text) for span in [*line, *item]) > width:
             break

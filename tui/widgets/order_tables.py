@@ -85,6 +85,10 @@ class OrdersTable(Panel):
         opened = sum(order.is_open for order in newest)
         self.entitle(f"({opened} open, {len(newest):,} of {max(self._total, len(newest)):,} shown)")
 
+    def forget(self) -> None:
+        super().forget()
+        self._orders, self._row_of, self._shown = {}, {}, None
+
     @property
     def oldest(self) -> Place | None:
         """Behind which the next page begins: before the oldest order that has ended, as all open ones are here."""
@@ -154,6 +158,11 @@ class FillsTable(Panel):
             self._row_of = {fill.id: self._row_of[fill.id] for fill in newest}
             self.set_rows(self._row_of.values())
         self.entitle(f"({len(self._fills):,} of {max(self._total, len(self._fills)):,} shown)")
+
+    def forget(self) -> None:
+        super().forget()
+        self._fills, self._row_of, self._seq, self._version = {}, {}, 0, -1
+        self.set_rows(())
 
     @property
     def oldest(self) -> Place | None:

@@ -112,6 +112,10 @@ class Panel(VirtualTable):
     def _draw(self, row: Row, cursor: bool, width: int) -> Strip:
         return tighten(super()._draw(row, cursor, width))
 
+    def forget(self) -> None:
+        """Another moment is shown: the next rows are other ones."""
+        self._model.anew = True
+
     # -- filter ------------------------------------------------------------------------------------------------------
 
     def apply_filter(self, text: str) -> None:

@@ -22,6 +22,7 @@ class RowModel:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
+        self.anew = False  # the next rows are other ones, whatever their keys: nothing of these counts, widths neither
         #: The rows as they are shown. Read only from outside.
         self.shown: list[Row] = []
         self.sort: tuple[int, bool] | None = None
@@ -56,7 +57,8 @@ class RowModel:
         if len(by_key) != len(new):
             raise DuplicateKeyError
         changed = [row for row in new if self._arrival.get(row.key) != row]
-        same_keys = list(by_key) == list(self._arrival)
+        same_keys = list(by_key) == list(self._arrival) and not self.anew
+        self.anew = False
         self._arrival = by_key
         if same_keys and (not changed or (self.sort is None and self._test is None)):
             for row in changed:

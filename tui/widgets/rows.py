@@ -53,7 +53,7 @@ def _position(p: PositionView, now: int) -> Cells:
         (safe_text(p.side, 5), ""),
         (quantity(p.quantity), ""),
         (price(p.entry_price, p.price_places), ""),
-        (price(p.mark_price, p.price_places), ""),
+        ("~" * p.sampled + price(p.mark_price, p.price_places), "quiet" * p.sampled),
         (pnl.text, pnl.style),
         (percent.text, percent.style),
         stop,
