@@ -287,7 +287,9 @@ ACTIONS: tuple[Action, ...] = (
         help="Why is it not trading: pick a bot and a symbol",
         keys=("w",),
     ),
-    Action(name="next_view", target="gates", label="view", help="On a small screen: board, why, trips", keys=("v",)),
+    Action(
+        name="next_view.gates", target="gates", label="view", help="On a small screen: board, why, trips", keys=("v",)
+    ),
     Action(
         name="start_bot",
         target="bots",
