@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keys: Annotated[
         dict[str, Keys],
         Meta(
-            description='Keys of actions by name (docs/keys.md): freeze = "P", help = ["?", "f1"]; all but the kill key'
+            description='Keys of actions by name (docs/keys.md): freeze = "Z", help = ["?", "f1"]; all but the kill key'
         ),
     ] = {}
 
@@ -191,7 +191,7 @@ def toml_text(settings: Settings, *, notes: bool = False) -> str:
     lines += [f"\n# {known['keys'][1]}"] if notes else [""]
     lines.append("[keys]")
     lines += [f'"{name}" = {_toml(keys)}' for name, keys in settings.keys.items()]
-    lines += ['# freeze = "P"', '# "screen.events" = ["3", "f3"]'] if notes else []
+    lines += ['# freeze = "Z"', '# "screen.events" = ["3", "f3"]'] if notes else []
     return "\n".join(lines) + "\n"
 
 

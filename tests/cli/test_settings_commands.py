@@ -22,7 +22,7 @@ def test_settings_are_shown_checked_and_explained(tmp_path: Path) -> None:
     file.write_text(example.replace('theme = "dark"', 'theme = "mono"').replace("# freeze", "freeze"))
     assert program.run("settings", "check").stdout.rstrip().endswith("good, 1 action with other keys")
     shown = program.run("settings", "show").stdout
-    assert tomllib.loads(shown)["theme"] == "mono" and tomllib.loads(shown)["keys"] == {"freeze": "P"}
+    assert tomllib.loads(shown)["theme"] == "mono" and tomllib.loads(shown)["keys"] == {"freeze": "Z"}
     assert program.json("settings", "show")["settings"]["theme"] == "mono"
 
     file.write_text('theme = "drak"')

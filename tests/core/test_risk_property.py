@@ -183,7 +183,9 @@ def test_no_order_goes_out_that_would_exceed_a_limit_when_prices_move(mode: str,
     play = Play(mode)
     for kind, which, size, sells, flag in sequence:
         if kind == "want":
-            play.want(which, size, sells, flag)  # checks what it is of: a price may have carried another beyond its limit
+            play.want(
+                which, size, sells, flag
+            )  # checks what it is of: a price may have carried another beyond its limit
         elif kind == "quote":
             price = 100.0 + (size - 6) * (1 if sells else 5)
             play.scene.quote(price, price, symbol=("BTC/USDT", PERP.symbol, "ETH/USDT")[which % 3])

@@ -85,9 +85,9 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
 
 
 def test_what_is_written_reads_back() -> None:
-    settings = Settings(theme="mono", mouse=False, bell=Bell(stops=True), keys={"freeze": "P", "help": ["?", "f1"]})
+    settings = Settings(theme="mono", mouse=False, bell=Bell(stops=True), keys={"freeze": "Z", "help": ["?", "f1"]})
     assert parse(toml_text(settings).encode()) == settings
-    assert settings.keymap == {"freeze": ("P",), "help": ("question_mark", "f1")}
+    assert settings.keymap == {"freeze": ("Z",), "help": ("question_mark", "f1")}
 
 
 def test_every_action_but_the_kill_key_can_have_another_key() -> None:
@@ -102,22 +102,22 @@ def test_the_screens_are_those_of_the_app_and_names_are_unique() -> None:
 
 
 async def test_keys_are_remapped_and_every_word_about_them_follows(tmp_path: Path) -> None:
-    text = '[keys]\nfreeze = "P"\nresume = "R"\ndown = ["i", "down"]\nhelp = ["f1"]\n"screen.events" = ["e"]\nacknowledge = "S"'
+    text = '[keys]\nfreeze = "Z"\nresume = "U"\ndown = ["i", "down"]\nhelp = ["f1"]\n"screen.events" = ["e"]\nacknowledge = "W"'
     engine = FakeEngine.busy(state="HALTED", state_actor="ada", banner="")
     async with cockpit(engine, size=(200, 60), watch=watch(tmp_path, text)) as c:
-        assert "R re-arms" in c.rows()[1] and "S: seen" in c.rows()[1]
+        assert "U re-arms" in c.rows()[1] and "W: seen" in c.rows()[1]
         assert " e events" in c.rows()[-1] and " f1" not in c.rows()[-1] and "F1 help" in c.rows()[-1]
         await c.press("p", "ctrl+r", "question_mark")
         assert c.app._frozen_since is None and len(c.app.screen_stack) == 1
         await c.press("i")
         assert c.app.screen.focused.cursor_row == 1  # type: ignore[union-attr]
-        await c.press("P")
+        await c.press("Z")
         assert c.app._frozen_since is not None
-        await c.press("P", "e")
+        await c.press("Z", "e")
         assert c.app.current_mode == "events"
         await c.press("f1")
-        assert " R " in c.text() and "Ctrl+R" not in c.text()
-        await c.press("escape", "R")
+        assert " U " in c.text() and "Ctrl+R" not in c.text()
+        await c.press("escape", "U")
         assert "Type RESUME" in c.text()
         await c.press(*"RESUME")  # a remapped key is a letter again inside an input
         assert len(c.app.screen_stack) == 2 and "RESUME" in c.text()
@@ -127,9 +127,9 @@ async def test_keys_are_remapped_and_every_word_about_them_follows(tmp_path: Pat
 
 async def test_a_key_remapped_from_ctrl_to_a_letter_types_that_letter_in_the_filter(tmp_path: Path) -> None:
     engine = FakeEngine.busy(state="HALTED", state_actor="ada")
-    async with cockpit(engine, watch=watch(tmp_path, '[keys]\nresume = "R"\nhalf_down = "V"')) as c:
-        await c.press("slash", "R", "V")
-        assert c.app.focused.value == "RV" and len(c.app.screen_stack) == 1  # type: ignore[union-attr]
+    async with cockpit(engine, watch=watch(tmp_path, '[keys]\nresume = "U"\nhalf_down = "V"')) as c:
+        await c.press("slash", "U", "V")
+        assert c.app.focused.value == "UV" and len(c.app.screen_stack) == 1  # type: ignore[union-attr]
 
 
 async def test_theme_marker_and_first_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,10 @@ async def test_a_wrong_file_is_said_and_the_cockpit_goes_on(tmp_path: Path) -> N
         await c.settle()
         assert c.app.theme == "quantsail-classic" and "those from before stay" in c.rows()[1]
         await c.press("T")
-        change(tmp_path, 'theme = "classic"\n[bell]\nfills = true\n[keys]\nfreeze = "P"', seen)
+        change(tmp_path, 'theme = "classic"\n[bell]\nfills = true\n[keys]\nfreeze = "Z"', seen)
         await c.settle()
         assert c.app.theme == "quantsail-dark" and c.app.bells.wanted.fills  # a theme chosen by key stays
-        await c.press("P")
+        await c.press("Z")
         assert c.app._frozen_since is not None
 
 
