@@ -23,6 +23,7 @@ from engine.halt import Latch
 if TYPE_CHECKING:  # the screen makes a client before its first paint; these bring numpy and TA-Lib with them
     from engine.feeds.base import Feed, Pacer
     from engine.history import History
+    from engine.operations import Operations
     from engine.publish import BoardMemory
     from engine.reading import Reader
     from engine.runtime import Engine
@@ -103,6 +104,16 @@ class LocalClient:
             from engine.standing import standing
 
             return standing(running.engine, self.memory, bot, exchange, symbol)
+
+        return self._on_loop(look)
+
+    def operations(self) -> Future[Operations]:
+        async def look(running: Running) -> Operations:
+            from engine import paths
+            from engine.operations import gather
+
+            copies = paths.data_home() / "backups" / running.ledger_name if self._reader is not None else None
+            return await gather(running, self._reader, getattr(running, "directory", None), copies)
 
         return self._on_loop(look)
 

@@ -65,6 +65,9 @@ SHOTS = {
     "bots_120x40": Shot(120, 40, ("7",)),
     "bots_200x60": Shot(200, 60, ("7",)),
     "pause_bot_80x24": Shot(80, 24, ("7", "P")),
+    "operations_80x24": Shot(80, 24, ("0",)),
+    "operations_120x40": Shot(120, 40, ("0",)),
+    "operations_200x60": Shot(200, 60, ("0",)),
     "configs_120x40": Shot(120, 40, ("6", "g")),
 }
 

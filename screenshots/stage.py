@@ -33,6 +33,7 @@ from engine.halt import Latch
 from engine.history import History
 from engine.local import LocalClient
 from engine.naming import default_ledger_name, one_currency
+from engine.operations import Operations
 from engine.runtime import Asked, Engine
 from engine.standing import Standing
 from engine.timemachine import TimeMachine
@@ -225,6 +226,9 @@ class StillClient:
 
     def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
         return self._inner.standing(bot, exchange, symbol)
+
+    def operations(self) -> Future[Operations]:
+        return self._inner.operations()
 
     @property
     def history(self) -> History:

@@ -75,6 +75,7 @@ ACTIONS: tuple[Action, ...] = (
     _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, trips, and why it is not trading"),
     _mode("6", "configs", "configs", "Config versions: compare, activate, roll back"),
     _mode("7", "bots", "bots", "Bots and strategies: state, warm-up, results, rules, errors; start, pause, stop"),
+    _mode("0", "operations", "ops", "Operations: database, disk, feeds, clock, runs, retention, backups, audit trail"),
     Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),
     Action(name="focus_previous", target="app", label="panel back", help="Previous panel", keys=("shift+tab",)),
     Action(
@@ -331,6 +332,14 @@ ACTIONS: tuple[Action, ...] = (
         danger=2,
     ),
     Action(
+        name="verify",
+        target="operations",
+        label="verify",
+        help="Verify journal, audit trail and read tables, aside; Esc cancels",
+        keys=("V",),
+    ),
+    Action(name="look_again", target="operations", label="look again", help="Ask everything again", keys=("r",)),
+    Action(
         name="activate",
         target="configs",
         label="activate",
@@ -360,6 +369,7 @@ TARGETS = {
     "gates": "On the gates screen",
     "configs": "On the configs screen",
     "bots": "On the bots screen",
+    "operations": "On the operations screen",
 }
 DANGER_WORDS = ("", "", "asks", "holds at once, then asks", "asks for a typed word and a reason")
 

@@ -77,7 +77,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
     CSS_PATH = str(Path(__file__).with_name("cockpit.tcss"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "dashboard": DashboardScreen,
-        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs", "bots")},
+        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs", "bots", "operations")},
     }
     DEFAULT_MODE = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]

@@ -28,6 +28,7 @@ from engine.core.events import Recorded
 from engine.core.types import MINUTE_US, Verb, uuid7
 from engine.history import History, MemoryHistory, ready
 from engine.journals import MemorySource
+from engine.operations import Operations
 from engine.reading import Reader
 from engine.standing import Standing
 from engine.timemachine import TimeMachine
@@ -276,6 +277,7 @@ class FakeEngine:
         self.replayed: list[tuple[str, float | None]] = []
         self.answers: dict[Verb, Outcome | Exception] = {}
         self.stands: Standing | None = None
+        self.runs_on: Operations | None = None
         self.stood: list[tuple[str, str, str]] = []
         self.history: History = MemoryHistory(lambda: self.log, lambda: NOW)
 
@@ -325,6 +327,9 @@ class FakeEngine:
     @property
     def machine(self) -> TimeMachine:
         return TimeMachine(MemorySource(lambda: self.log), Reader(""))
+
+    def operations(self) -> Future[Operations]:
+        return ready(self.runs_on) if self.runs_on is not None else Future()
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
