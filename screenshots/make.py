@@ -69,6 +69,9 @@ SHOTS = {
     "operations_120x40": Shot(120, 40, ("0",)),
     "operations_200x60": Shot(200, 60, ("0",)),
     "configs_120x40": Shot(120, 40, ("6", "g")),
+    "past_80x24": Shot(80, 24, ("t", "minus", "6", "h", "enter")),
+    "past_120x40": Shot(120, 40, ("t", "minus", "6", "h", "enter")),
+    "past_200x60": Shot(200, 60, ("t", "minus", "6", "h", "enter")),
 }
 
 
@@ -120,6 +123,9 @@ async def settled(app: CockpitApp, pilot: Pilot[Any], stage: Stage, clock: Stage
     for _ in range(4):
         await pilot.pause()
         await stage.answer()
+        while app.past.reading:
+            await asyncio.sleep(0.01)
+            await pilot.pause()
         clock.now += 1.0  # the cockpit reads some things once a second
         app.tick()
     await pilot.pause()

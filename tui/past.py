@@ -169,6 +169,11 @@ class TimeKeys:
             self._app.tick()
 
     @property
+    def reading(self) -> bool:
+        """Whether a moment was asked for that has not come yet."""
+        return self._future is not None
+
+    @property
     def busy(self) -> bool:
         return self.client is not None or self._future is not None
 

@@ -56,7 +56,7 @@ class Traveller:
             for _ in range(400):
                 await self.pilot.pause()
                 await self.stage.answer()
-                if self.app.past._future is None:
+                if not self.app.past.reading:
                     break
                 await asyncio.sleep(0.01)
             self.clock.now += 2.5
