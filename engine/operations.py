@@ -132,7 +132,9 @@ async def of_database(conn: Any, gone: Callable[[Fact], None]) -> tuple[list[Aud
                 for fact in await part():
                     gone(fact)
         except Exception as error:
-            gone(Fact(section, "not readable", " ".join(str(error).split())[:160] or type(error).__name__, WARN))
+            hint = "; quantsail db retention tells" if section == "retention" else ""
+            said = " ".join(str(error).split())[:160] or type(error).__name__
+            gone(Fact(section, "not readable", said + hint, WARN))
     return audit, events[0]
 
 

@@ -30,7 +30,7 @@ _MARKS = {"": Span("● ", "ok"), "warn": Span("▲ ", "warn"), "error": Span("�
 
 class AuditTable(Panel):
     heading = "audit trail"
-    empty = "No entry yet. Commands, acknowledgements and changes of configs are kept here."
+    empty = "No entry that this operator may see; V verifies all of them. Your commands appear here."
     columns_of = (
         Column(key="time", title="Time", width=20, min_width=16, time=True),
         Column(key="actor", title="Who", width=14, min_width=8, priority=1),
