@@ -34,6 +34,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     ]
     heading: str = ""
     severity: str = ""  # "-danger" paints the frame of the box
+    of_now: ClassVar[bool] = False  # about the engine as it is, whatever moment is on the screen
 
     @property
     def cockpit(self) -> CockpitApp:
@@ -51,7 +52,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
             yield from self.body()
 
     def on_mount(self) -> None:
-        self.show(self.cockpit.frame)
+        self.show(self.cockpit.present if self.of_now else self.cockpit.frame)
 
     def show(self, frame: Frame) -> None:
         self.query_one(StatusLine).show(frame)

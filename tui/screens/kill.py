@@ -78,7 +78,7 @@ class PanicKey:
 class KillDialog(Dialog[None]):
     """Says what HALT will do, from the last picture alone. `decide` is called once, with HALT, RELEASE or PAUSE."""
 
-    of_now = True
+    of_now: ClassVar[bool] = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "halt", "Halt", priority=True),
         Binding("escape", "release", "Release", priority=True),
