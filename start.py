@@ -22,6 +22,8 @@ VENV = Path(os.environ.get("QUANTSAIL_VENV") or HERE / ".venv")
 PYTHON = VENV / "bin" / "python"
 #: Each has PostgreSQL servers of its own.
 WORKERS_MAX = 8
+#: Tests of terminals that freeze and processes that are killed: they tell time, and a second worker takes it from them.
+ALONE = ("tests/tui", "tests/chaos")
 
 
 def main() -> int:
@@ -34,9 +36,17 @@ def main() -> int:
     if not testing:
         command = [str(PYTHON), "-m", "engine.cli.main", *words]
         os.execve(str(PYTHON), command, os.environ | {"PYTHONPATH": str(HERE)})
+    if words[1:]:
+        return tests(words[1:], alone=any(word.startswith(ALONE) for word in words))
+    apart = [f"--ignore={folder}" for folder in ALONE]
+    return tests(apart, alone=False) or tests(list(ALONE), alone=True)
+
+
+def tests(words: list[str], *, alone: bool) -> int:
+    """Run pytest, by as many workers as there are processors unless tests must be `alone`; its exit status."""
     foreign = "QUANTSAIL_TEST_DATABASE_URL" in os.environ  # one server for all, whose roles tests change
-    workers = "0" if foreign else str(min(os.cpu_count() or 1, WORKERS_MAX))
-    return subprocess.call([str(PYTHON), "-m", "pytest", "-n", workers, "--dist", "worksteal", *words[1:]], cwd=HERE)
+    workers = "0" if foreign or alone else str(min(os.cpu_count() or 1, WORKERS_MAX))
+    return subprocess.call([str(PYTHON), "-m", "pytest", "-n", workers, "--dist", "worksteal", *words], cwd=HERE)
 
 
 def install(extra: str) -> None:
