@@ -131,7 +131,6 @@ class Engine:
         self._attention = True  # something may stand before the next input (`_attend`)
         self._decided: tuple[int, int, str, str, int] | None = None
         self._recovered = False
-        self._fills_checked = -1
 
     # -- the ways in --------------------------------------------------------------------------------------------------
 
@@ -378,9 +377,7 @@ class Engine:
         """Append the batch, for as long as it takes: without the journal nothing is decided and nothing is sent."""
         ledger = self.state.ledger
         batch = self._pending
-        if ledger.counts.fills != self._fills_checked:  # the fold has checked each by itself; now all of them
-            check_conservation(ledger.accounts, ledger.positions)
-            self._fills_checked = ledger.counts.fills
+        check_conservation(ledger.accounts, ledger.positions)
         if self._border is not None:
             self._border("deciding")
         while True:

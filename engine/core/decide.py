@@ -17,7 +17,7 @@ from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
 from engine.core.context import Context, State, begin
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
 from engine.core.fills import on_fill, on_funding, on_liquidation
-from engine.core.fold import HANDLERS, arrive
+from engine.core.fold import evolve
 from engine.core.inputs import (
     MARKET_INPUTS,
     Candle,
@@ -99,20 +99,15 @@ def _settle(ctx: Context, events: Events) -> Events:
         return events
     ledger, state, by_bars = ctx.ledger, ctx.state, ctx.setup.bars
     state.quiet_until, state.settled = 0, False
-    arrived = False
     for event in events:  # grows while it is walked
-        kind = type(event)
-        HANDLERS[kind](ledger, event)
-        if not arrived:
-            arrived = True
-            arrive(ledger, event)
-        follow = FOLLOWERS.get(kind)
-        if follow is not None and (more := follow(ctx, event)):
-            events += more
-            if len(events) > EVENTS_MAX:
-                raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
+        evolve(ledger, event)
+        follow = FOLLOWERS.get(type(event))
+        if follow is not None:
+            events += follow(ctx, event)
         if by_bars:
             events += bars.follow(ctx, event)
+        if len(events) > EVENTS_MAX:
+            raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
     return events
 
 

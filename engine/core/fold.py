@@ -40,18 +40,15 @@ CLOSED_KEPT_US = 48 * HOUR_US
 
 def evolve(ledger: Ledger, event: ev.Event) -> None:
     """Apply one event. Raises InvariantError only for what cannot have been decided by this core."""
-    handler = HANDLERS.get(type(event))
+    handler = _HANDLERS.get(type(event))
     if handler is None:
         raise InvariantError(f"no handler for event {type(event).__name__}")
     handler(ledger, event)
-    arrive(ledger, event)
-
-
-def arrive(ledger: Ledger, event: ev.Event) -> None:
-    """The ledger stands at the input of this event: the events of one input share its cause and its time."""
-    cause = ledger.cursor = event.cause
-    if cause.kind == "command":
-        ledger.commands = cause.ordinal
+    cause = event.cause
+    if cause is not ledger.cursor:  # the events of one input share it
+        ledger.cursor = cause
+        if cause.kind == "command":
+            ledger.commands = cause.ordinal
     if event.ts > ledger.now:
         ledger.now = event.ts
 
@@ -226,7 +223,7 @@ def _fold_into_digest(ledger: Ledger, value: Any) -> None:
 
 
 #: What each event changes. `evolve` applies one; a caller with all events of one input may share `arrive`.
-HANDLERS: dict[type[ev.Event], Callable[[Ledger, Any], None]] = {
+_HANDLERS: dict[type[ev.Event], Callable[[Ledger, Any], None]] = {
     ev.LedgerOpened: _ledger_opened,
     ev.PortfolioOpened: _portfolio_opened,
     ev.ConfigActivated: _config_activated,
