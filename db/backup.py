@@ -213,13 +213,9 @@ def _free(path: Path) -> Path:
 
 
 def _fresh(folder: Path, facts: Facts) -> Path:
-    """A name that no copy has: two within one second get a number."""
-    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-schema{facts.revision or 'none'}-pg{facts.server_major}"
-    number, path = 1, folder / f"{stem}{SUFFIX}"
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}{SUFFIX}"
-    return path
+    """Names sort as the copies were made, those of one second too: `prune` and the list go by them."""
+    moment = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    return _free(folder / f"{moment}-schema{facts.revision or 'none'}-pg{facts.server_major}{SUFFIX}")
 
 
 def publish(partial: Path, path: Path, manifest: Manifest) -> None:
