@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 HOLD_TIMEOUT_S = 15.0
 PUBLISH_S = 0.25
+#: What is shown as the loop's lag is the worst of the last so many: of more than the second between two status files.
+LAGS = 5
 LATCH_POLL_S = 0.2
 HEARTBEAT_S = 5.0
 INBOX_S = 0.5
@@ -95,6 +98,7 @@ class Keepers:
     async def _publish(self) -> None:
         loop = asyncio.get_running_loop()
         due, seen = 0.0, -1
+        lags_ms: deque[float] = deque(maxlen=LAGS)
         while True:
             self._session.client.refresh()
             now = loop.time()
@@ -104,7 +108,9 @@ class Keepers:
                 with contextlib.suppress(OSError):
                     status.write(self._session.directory, self._session.client.snapshot(), running=True)
             await asyncio.sleep(PUBLISH_S)
-            lag_ms = self._session.client.lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+            lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+            lags_ms.append(lag_ms)
+            self._session.client.lag_ms = max(lags_ms)
             if (meter := self._session.meter) is not None:
                 meter.lag_ms = max(meter.lag_ms, lag_ms)
 

@@ -33,6 +33,10 @@ def app(*arguments: str) -> list[str]:
 
 
 def home_of(folder: Path) -> dict[str, str]:
+    """The environment of an installation below `folder`, whose owner has been welcomed: no dialog lies over the screen."""
+    marker = folder / "data" / "quantsail" / "welcomed"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     return {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
 
 

@@ -135,3 +135,19 @@ SECTIONS = (
         ),
     ),
 )
+
+#: Measured by soak.py alone.
+SOAK = Section(
+    "Soak (dashboard, 200x50, 20 candles a second of a simulated market; every minute a sample)",
+    (
+        F("soak_drift", "memory: last five minutes against the first five after warm-up", "MB", 2, 2),
+        F("soak_rss", "memory: resident set after warm-up", "MB", 1),
+        F("soak_bytes", "output", "kB/s", 2, 12),
+        F("soak_cpu", "CPU of screen and engine", "%", 2, 6),
+        F("soak_candles", "candles played", "/s", 1),
+        F("soak_lost", "beats of the engine lost", "beats", 0, 0),
+        F("soak_lag_p50", "lag of the engine's loop, worst of each second: p50", "ms", 2),
+        F("soak_lag_p99", "the same, p99", "ms", 2, 5),
+        F("soak_lag_max", "the same, max", "ms", 2),
+    ),
+)
