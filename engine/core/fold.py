@@ -1,7 +1,7 @@
 """The fold: what each event changes in the ledger. Deterministic, in place.
 
-Closed orders and positions leave the hot state after 48 hours of input time; then a digest keeps every one of them in the
-state hash.
+Closed orders and positions leave the hot state after 48 hours of input time; then a digest keeps what came of every one of
+them in the state hash.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -198,7 +199,7 @@ def _day_started(ledger: Ledger, e: ev.DayStarted) -> None:
     if orders or positions:
         orders.sort(key=by_number)
         positions.sort(key=by_age)
-        _fold_into_digest(ledger, [orders, positions])
+        _fold_into_digest(ledger, [list(map(_came_of_order, orders)), list(map(_came_of_position, positions))])
 
 
 def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
@@ -216,6 +217,21 @@ def _equity_sampled(ledger: Ledger, e: ev.EquitySampled) -> None:
 
 def _command_seen(ledger: Ledger, e: ev.Event) -> None:
     """Nothing changes but the cursor."""
+
+
+#: What came of one that has gone; what it was to be stands in the journal, and the chain keeps that.
+_came_of_order = attrgetter("id", "status", "filled_quantity", "filled_value", "fees", "pnl", "closed_ts")
+_came_of_position = attrgetter(
+    "id",
+    "entry_quantity",
+    "entry_notional",
+    "exit_quantity",
+    "exit_notional",
+    "realized_pnl",
+    "fees",
+    "funding",
+    "closed_ts",
+)
 
 
 def _fold_into_digest(ledger: Ledger, value: Any) -> None:

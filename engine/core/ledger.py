@@ -57,10 +57,16 @@ class Stop(msgspec.Struct):
         return all(self.orders.values()) and all(self.positions.values())
 
 
+#: Another number whenever another program would fold the same journal to another ledger: fields, or what `fold` puts into them.
+#: Snapshots with another one are of another version; nobody's hand was in them.
+LAYOUT = 2
+
+
 class Ledger(msgspec.Struct):
     """All state that money depends on. `seq` (the last event folded) is the only field outside `state_hash`."""
 
     seq: int = 0
+    layout: int = LAYOUT
     ledger_id: str = ""
     mode: Mode = Mode.SIM
     feed: str = ""

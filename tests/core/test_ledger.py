@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
@@ -15,7 +17,7 @@ from engine.core import events as ev
 from engine.core.books import House
 from engine.core.fold import evolve
 from engine.core.inputs import Cause
-from engine.core.ledger import Ledger, restore
+from engine.core.ledger import LAYOUT, Ledger, restore
 from engine.core.positions import check_conservation
 from engine.core.types import InvariantError, Verb
 from tests.core.worlds import World
@@ -131,3 +133,11 @@ def other(value: Any) -> Any:
         case None:
             return 1
     raise TypeError(f"no other value for {value!r}")
+
+
+def test_another_ledger_has_another_layout() -> None:
+    """Snapshots of other versions are told by the layout: whoever changes what a ledger consists of counts it up, and writes
+    the new digest here."""
+    parts = {name: sorted(part.get("properties", ())) for name, part in msgspec.json.schema(Ledger)["$defs"].items()}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    assert (LAYOUT, digest) == (2, "35b3b4d001fa289b")
