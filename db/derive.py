@@ -16,11 +16,12 @@ update {schema}.orders o set
   position_side = coalesce(o.position_side, f.position_side),
   signal_reason = case
     when f.role is null or f.role in ('ENTRY', 'SIGNAL_EXIT') then f.reason
-    when f.role = 'STOP' then 'stop of the position' when f.role = 'TAKE_PROFIT' then 'target of the position'
+    when f.role = 'STOP' then 'stop of the position' when f.role = 'TRAILING_STOP' then 'trailing stop of the position'
+    when f.role = 'TAKE_PROFIT' then 'target of the position'
     when f.role like 'TARGET\\_%' then 'target ' || substr(f.role, 8) || ' of the position'
     when f.role = 'TIME_STOP' then 'time stop of the position' when f.role = 'BY_HAND' then 'closed by hand'
     when f.role = 'LIQUIDATION' then 'liquidated by the venue' else lower(f.role) end,
-  stop_loss = case f.role when 'STOP' then f.price when 'ENTRY' then
+  stop_loss = case when f.role in ('STOP', 'TRAILING_STOP') then f.price when f.role = 'ENTRY' then
     f.price * (100 - f.direction * (f.exits ->> 'stop_loss_pct')::numeric) / 100 end,
   take_profit = case when f.role = 'TAKE_PROFIT' or f.role like 'TARGET\\_%' then array[f.price]
     when f.role = 'ENTRY' then (
@@ -38,7 +39,7 @@ from (
   select x.id, x.role, s.reason, s.position_side, s.price as signal_price, bot -> 'exits' as exits,
     case x.position_side when 'SHORT' then -1 else 1 end as direction,
     case when x.role is null or x.role in ('ENTRY', 'SIGNAL_EXIT') then coalesce(x.price, s.price)
-      when x.role = 'STOP' then x.stop_price
+      when x.role in ('STOP', 'TRAILING_STOP') then coalesce(x.stop_price, x.price)  -- in bars mode a stop is a LIMIT
       when x.role = 'TAKE_PROFIT' or x.role like 'TARGET\\_%' then x.price end as price,
     jsonb_build_object('account', c.config_json #> '{account,limits}', 'bot', bot -> 'limits',
                        'halt_policy', c.config_json #> '{account,halt_policy}') as policy,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from db import derive
 from db.config_rows import strategy_text
 from db.connect import connect
 from db.rebuild import rebuild
@@ -85,6 +86,21 @@ async def test_resting_orders_were_decided_at_their_own_price(conn: Any) -> None
     for row in rows:
         assert row["decision_price"] == (row["stop_price"] if row["role"] == "STOP" else row["price"])
         assert row["signal_reason"] == words[row["role"]]
+
+
+async def test_a_stop_that_has_trailed_says_so_also_where_it_is_a_limit_order(conn: Any) -> None:
+    order = await conn.fetchval("select id from qs.orders where role = 'STOP' limit 1")
+    transaction = conn.transaction()
+    await transaction.start()
+    row = await conn.fetchrow(
+        "update qs.orders set role = 'TRAILING_STOP', order_type = 'LIMIT', price = stop_price, stop_price = null"
+        " where id = $1 returning price",
+        order,
+    )
+    await conn.execute(derive.ORDER_BORN.replace("{schema}", "qs"), json.dumps([{"id": str(order)}]))
+    told = await conn.fetchrow("select signal_reason, decision_price, stop_loss from qs.orders where id = $1", order)
+    await transaction.rollback()
+    assert tuple(told) == ("trailing stop of the position", row["price"], row["price"])
 
 
 async def test_what_nobody_priced_has_no_decision_price(conn: Any) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from db import audit
+from db import audit, retention
 from db.connect import OPERATOR, Role, acquire, connect, create_pool, set_user
 from tests.db.schema_rows import (
     DENIED,
@@ -98,7 +98,8 @@ async def test_every_table_of_users_rows_is_guarded(owner: Any) -> None:
     }
     wanted = with_user - EXCEPTIONS.keys() | THROUGH_PARENTS.keys()
     both = (True, True, ["everyones {qs_engine,qs_owner}", "mine {qs_app,qs_view}"])
-    assert {name: tables[name] for name in wanted} == dict.fromkeys(wanted, both)
+    trail = (True, True, [both[2][0], both[2][1], "of_the_ledger {qs_app,qs_view}"])
+    assert {name: tables[name] for name in wanted} == dict.fromkeys(wanted, both) | {"audit_logs": trail}
     unguarded = tables.keys() - wanted
     assert {name for name in unguarded if tables[name][0] or tables[name][2]} == set()
     assert len(wanted) >= 19 and {"orders", "fills", "equity_snapshots", "exchange_credentials"} <= wanted
@@ -109,7 +110,7 @@ async def test_a_row_of_a_user_always_names_one(owner: Any) -> None:
         "select a.attrelid::regclass::text from pg_attribute a join pg_class c on c.oid = a.attrelid"
         " where c.relnamespace = 'qs'::regnamespace and c.relkind in ('r', 'p') and a.attname = 'user_id' and not a.attnotnull"
     )
-    # What a program does by itself is in the audit log without a user: no reader is shown it.
+    # What a program does by itself is in the audit log without a user: of the readers only the operator is shown it.
     assert [row[0] for row in nullable] == ["audit_logs"]
 
 
@@ -263,13 +264,45 @@ async def test_readers_see_their_own_entries_and_themselves(dsn: str) -> None:
     for role in READERS:
         reader = await connect(dsn, role, user=str(OTHER))
         try:
-            assert await owners_seen(reader, "audit_logs") == {OTHER}  # an entry without a user is nobody's
+            assert await owners_seen(reader, "audit_logs") == {OTHER}  # an entry without a user is the operator's
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.fetch("select hash from audit_logs")
             assert [row[0] for row in await reader.fetch("select id from users")] == [OTHER]
             for secret in ("users.password_hash", "exchange_credentials.ciphertext", "encryption_keys.wrapped_dek"):
                 if role == "qs_view":
                     await refused(reader, DENIED, f"select {secret} from {secret.partition('.')[0]}")
         finally:
             await reader.close()
+
+
+@pytest.mark.parametrize("role", READERS)
+async def test_the_operator_sees_what_programs_did_but_not_what_others_did(dsn: str, role: Role) -> None:
+    engine = await connect(dsn)
+    try:
+        for user in (USER, OTHER, None):
+            await audit.record(engine, "TESTED", "thing", actor="test", user_id=user and str(user))
+    finally:
+        await engine.close()
+    for who, seen in ((OPERATOR, {USER, None}), (str(USER), {USER, None}), (str(OTHER), {OTHER}), ("", set())):
+        reader = await connect(dsn, role, user=who)
+        try:
+            assert await owners_seen(reader, "audit_logs") == seen
+            for statement in ("update audit_logs set action = 'x'", "delete from audit_logs"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await reader.execute(statement)
+        finally:
+            await reader.close()
+
+
+async def test_a_reader_may_ask_what_retention_would_let_go_and_drop_nothing(dsn: str) -> None:
+    reader = await connect(dsn, "qs_view", user=OPERATOR)
+    try:
+        assert {item.subject for item in await retention.plan(reader, NOW)} >= {"ticks", "outbox"}
+        for call in ("drop_partition('ticks', 'x', now())", "delete_expired('outbox', now(), 1)"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.execute(f"select {call}")
+    finally:
+        await reader.close()
 
 
 async def test_the_contract_views_ask_as_their_reader(dsn: str, owner: Any) -> None:
@@ -286,7 +319,9 @@ async def test_the_contract_views_ask_as_their_reader(dsn: str, owner: Any) -> N
         finally:
             await reader.close()
     for user, found in seen.items():
-        strangers = {view: rows for view, rows in found.items() if {str(one) for one in rows} - {str(user)}}
+        programs = {"None"} if user == USER else set()  # what programs did: the operator's audit trail
+        own = {view: programs if view.endswith(".audit_logs") else set() for view in found}
+        strangers = {view: rows for view, rows in found.items() if {str(one) for one in rows} - {str(user)} - own[view]}
         assert strangers == {}
         assert {view for view, rows in found.items() if rows} >= {"apextrade.alerts", "trading_platform.orders"}
 
