@@ -5,6 +5,7 @@ Folds only; `fold.evolve` calls them. Everything here is bounded, because it is 
 
 from __future__ import annotations
 
+from bisect import insort
 from decimal import Decimal
 
 import msgspec
@@ -111,7 +112,7 @@ def submitted(book: BotBook, e: ev.OrderSubmitted) -> None:
     if e.origin is not Origin.ENTRY:
         return
     book.entries += 1
-    book.entry_ts.append(e.ts)
+    insort(book.entry_ts, e.ts)  # G9 counts by halving
     del book.entry_ts[:-ENTRIES_KEPT]
     book.last_entry_signal[f"{e.exchange} {e.symbol} {e.side}"] = e.signal_id
 

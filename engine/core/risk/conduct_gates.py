@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from decimal import Decimal
 
 from engine.core.books import BotBook, Messages
@@ -79,7 +80,7 @@ def throttles(view: View, book: BotBook, limits: Bounds, more: int = 0) -> list[
     words = []
     if limits.max_entries_per_window.edge is not None:
         since = view.now - limits.entries_window_s * SECOND_US
-        entries = sum(ts > since for ts in book.entry_ts) + more
+        entries = len(book.entry_ts) - bisect_right(book.entry_ts, since) + more
         words.append(against(_THROTTLE, DenyCode.THROTTLE_ENTRIES, Decimal(entries), limits.max_entries_per_window))
     if limits.max_consecutive_losses.edge is not None:
         losses = Decimal(book.losses_in_row)
