@@ -15,11 +15,11 @@ from typing import Protocol, cast
 import msgspec
 import structlog
 
-from engine.config_diff import diff as config_diff
+from engine import activation
+from engine.activation import ActivationRefused, LoadConfig
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.books import House
-from engine.core.config import ConfigError, parse_config
 from engine.core.context import State, begin
 from engine.core.inputs import (
     GENESIS,
@@ -40,7 +40,6 @@ from engine.core.types import HALTED, Verb
 from engine.dispatch import Dispatch
 from engine.outcome import outcome
 from engine.ports import Journal, JournalUnavailable
-from engine.strategies import StrategyError, factories_for
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +57,6 @@ Taken = Candle | MarketInput | Tick
 _ENDS_HOLD = frozenset({Verb.RELEASE, Verb.RESUME, Verb.HALT, Verb.PAUSE, Verb.CANCEL, Verb.FLATTEN})
 
 Batches = AsyncIterator[Sequence[Taken]]
-LoadConfig = Callable[[int], Awaitable[tuple[object, str]]]
-
-
-class ActivationRefused(Exception):
-    """A config version that must not take hold; one line why."""
 
 
 class Observer(Protocol):
@@ -441,7 +435,7 @@ class Engine:
             self._keep(events)
             await self._commit_and_act()
         except ActivationRefused as error:
-            events = self._rejected(command, str(error))
+            events = self._journaled(command, activation.rejected(command, str(error)))
             self._keep(events)
             await self._commit_and_act()
         finally:
@@ -472,62 +466,24 @@ class Engine:
     async def _activation(self, command: Command) -> Sequence[ev.Event]:
         """Swap the config between two inputs, or raise ActivationRefused and leave everything as it is."""
         ledger, market = self.state.ledger, self.state.market
-        document, sha256 = await self._load(command.version)
-        try:
-            config = parse_config(document)
-            setup = Setup(config, ledger.ledger_id, command.version, factories_for(config))
-        except (ConfigError, StrategyError) as error:
-            raise ActivationRefused(str(error)) from error
-        if setup.sha256 != sha256:
-            raise ActivationRefused(
-                f"config {command.version}: its content does not match its hash; it was changed by hand"
-            )
-        if market.series and (untradable := setup.untradable(market.instruments.values())):
-            raise ActivationRefused(untradable)
-        if any(order.in_doubt for order in ledger.orders.values()):
-            raise ActivationRefused("an order is in doubt; a config is activated once its outcome is known")
+        setup = await activation.load(self.load_config, command.version, ledger.ledger_id)
+        activation.check_now(setup, ledger, market)
         await self._look_back(setup)
-        if lacking := market.bars_lacking(setup):
-            raise ActivationRefused(lacking)
-        lines = config_diff(_document(self.setup), _document(setup))
-        previous, self.setup = ledger.config_version, setup
+        activation.check_warm(setup, market)
+        event = activation.activated(command, self.setup, setup, ledger.config_version)
+        self.setup = setup
         self.dispatch.venue.configure(setup.costs)
         market.arm(setup)
-        ctx = begin(self.state, setup, command.ts, command.cause)
-        event = ev.ConfigActivated(
-            ts=command.ts,
-            cause=command.cause,
-            version=command.version,
-            sha256=sha256,
-            previous=previous,
-            actor=command.actor,
-            diff=lines,
-            config=setup.text,
-        )
-        return decide.apply(ctx, [event])
+        return self._journaled(command, event)
 
     async def _look_back(self, setup: Setup) -> None:
         """Fetch what was before the bars in memory, for strategies that need more of them to warm up."""
         if self.past is not None:
             await self.past(self.state.market, setup)
 
-    async def _load(self, version: int) -> tuple[object, str]:
-        try:
-            return await self.load_config(version)
-        except Exception as error:
-            raise ActivationRefused(f"config {version}: {error}") from error
-
-    def _rejected(self, command: Command, reason: str) -> Sequence[ev.Event]:
-        ctx = begin(self.state, self.setup, command.ts, command.cause)
-        event = ev.ConfigRejected(
-            ts=command.ts, cause=command.cause, version=command.version, actor=command.actor, reason=reason
-        )
-        return decide.apply(ctx, [event])
+    def _journaled(self, command: Command, event: ev.Event) -> Sequence[ev.Event]:
+        return decide.apply(begin(self.state, self.setup, command.ts, command.cause), [event])
 
 
 async def _pull(iterator: Batches) -> Sequence[Taken] | None:
     return await anext(iterator, None)
-
-
-def _document(setup: Setup) -> dict[str, object]:
-    return dict(msgspec.json.decode(setup.text))
