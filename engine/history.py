@@ -166,7 +166,22 @@ def ready(value: T) -> Future[T]:
     return future
 
 
-class MemoryHistory:
+class JournalHistory:
+    """What no journal holds: bars, and the read tables' round trips and curves. Events alone tell the rest."""
+
+    def bars(
+        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
+    ) -> Future[Sequence[Bar]]:
+        return ready(())
+
+    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
+        return ready(())
+
+    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+        return ready(())
+
+
+class MemoryHistory(JournalHistory):
     """What the events in memory tell, oldest first. Acknowledgements last as long as the process."""
 
     def __init__(self, events: Callable[[], Sequence[Recorded]], clock_us: Callable[[], int] | None = None) -> None:
@@ -195,17 +210,6 @@ class MemoryHistory:
 
     def story(self, order_id: str) -> Future[Sequence[Told]]:
         return ready([Told(recorded=one) for one in story_of(order_id, self._events())])
-
-    def bars(
-        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
-    ) -> Future[Sequence[Bar]]:
-        return ready(())
-
-    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
-        return ready(())
-
-    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
-        return ready(())
 
     def acknowledge(self, key: str, text: str, actor: str) -> Future[Acknowledgement]:
         made = Acknowledgement(key=key, text=text, actor=actor, ts=self._clock_us())

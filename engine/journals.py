@@ -14,6 +14,7 @@ from engine.core.types import DAY_US, Level
 from engine.history import story_of
 
 if TYPE_CHECKING:
+    from engine.operations import Trail
     from engine.reading import Reader
 
 #: Events of one read: what is decoded of it keeps the interpreter from the other threads for some milliseconds.
@@ -78,6 +79,10 @@ class Source(Protocol):
 
     async def story(self, order_id: str, upto: int) -> list[Recorded]:
         """Signal, gates and events of an order, in order."""
+        ...
+
+    async def trail(self, seq: int) -> Trail:
+        """What is kept beside the events: runs of the engine and the audit trail, as when an event was written."""
         ...
 
 
@@ -152,6 +157,11 @@ class MemorySource:
 
     async def story(self, order_id: str, upto: int) -> list[Recorded]:
         return story_of(order_id, (one for one in self._events() if one.seq <= upto))
+
+    async def trail(self, seq: int) -> Trail:
+        from engine.operations import Trail
+
+        return Trail()
 
 
 def _place(recorded: Recorded) -> Place:
@@ -268,6 +278,11 @@ class PgSource:
             return [read_row(row).recorded for row in await conn.fetch(sql, *span)]
 
         return story_of(order_id, await self._read(work))
+
+    async def trail(self, seq: int) -> Trail:
+        from engine.operations import trail_of
+
+        return await self._read(lambda conn: trail_of(conn, seq))
 
 
 def _made_us(order_id: str) -> int:

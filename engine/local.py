@@ -310,52 +310,22 @@ def _snapshot(running: Running, client: LocalClient, number: int, now_mono: floa
     from engine import publish
     from engine.core.risk import View
 
-    engine, feed = running.engine, running.feed
-    ledger, market, setup = engine.state.ledger, engine.state.market, engine.setup
+    engine = running.engine
+    ledger = engine.state.ledger
     now = engine.clock_us() if engine.clock_us is not None else max(ledger.now, engine.place.ts)
-    view = View(ledger, market, setup, now, ledger.account)
-    money = publish.Money(view)
-    journal = engine.journal
-    return Snapshot(
+    return publish.snapshot(
+        running.ledger_name,
+        View(ledger, engine.state.market, engine.setup, now, ledger.account),
+        client.memory,
         number=number,
-        ledger=running.ledger_name,
-        ledger_id=ledger.ledger_id,
-        mode=ledger.mode,
-        feed=ledger.feed,
-        feed_status=feed.status,
-        banner=banner_of(ledger.feed),
-        state=ledger.state,
-        state_reason=ledger.state_reason,
-        state_actor=ledger.state_actor,
-        state_since=ledger.state_since,
         held=ledger.held or engine.dispatch.hold,
-        now=now,
+        feed_status=running.feed.status,
+        banner=banner_of(ledger.feed),
         last_input_mono=client.last_input_mono,
         database_down_mono=client.down_mono,
-        database_ms=getattr(journal, "latency_ms", 0.0),
+        database_ms=getattr(engine.journal, "latency_ms", 0.0),
         lag_ms=client.lag_ms,
         beat_mono=now_mono,
-        seq=ledger.seq,
-        config_version=ledger.config_version,
-        config_sha256=ledger.config_sha256,
-        base_currency=ledger.base_currency,
-        equity=money.equity,
-        cash=money.cash,
-        unrealized_pnl=money.unrealized,
-        day_pnl=money.day_pnl,
-        day_pct=money.day_pct,
-        total_pct=money.total_pct,
-        drawdown_pct=money.drawdown_pct,
-        orders_total=ledger.counts.orders,
-        fills_total=ledger.counts.fills,
-        trades_total=ledger.counts.trades,
-        positions=publish.positions(ledger, market, setup),
-        orders=publish.orders(ledger, market, setup),
-        gates=publish.board(view, client.memory),
-        bots=publish.bots(ledger, market, setup),
-        stops=publish.stops(ledger, setup),
-        stopped=publish.stopped(client.memory, setup),
-        marks=publish.marks(market),
         replay=_replay(running),
     )
 

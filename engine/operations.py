@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from engine.core.types import Mode
+
 if TYPE_CHECKING:
+    from engine.core.ledger import Ledger
     from engine.local import Running
 
 GOOD, WARN, BAD = "", "warn", "error"
 RUNS, AUDIT = 6, 200
+#: In the order in which one looks.
+SECTIONS = (
+    "then", "database", "disk", "feeds", "clock", "orders", "reconciliation", "engine runs", "retention", "audit trail",
+    "backups", "smoke runs",
+)  # fmt: skip
 #: Late data, in seconds: said, and said loudly.
 LATE_S = (60, 300)
 FREE_WARN_BYTES = 5 << 30
@@ -49,9 +57,17 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 0
 
 
+class Trail(NamedTuple):
+    """What a database keeps beside the events of a journal; `written` is when an event was, None without a database."""
+
+    written: datetime | None = None
+    facts: Sequence[Fact] = ()
+    audit: Sequence[AuditLine] = ()
+
+
 @runtime_checkable
 class Operated(Protocol):
-    """A client whose engine runs in this process. One that shows the past has none."""
+    """A client that knows what keeps, or kept, its engine running."""
 
     def operations(self) -> Future[Operations]: ...
 
@@ -73,16 +89,56 @@ def of_engine(running: Running) -> list[Fact]:
         level = BAD if late is not None and late > LATE_S[1] else level
         said = "nothing heard yet" if late is None else f"{late} s late, {series.bars:,} bars"
         found.append(Fact("feeds", f"{symbol} {exchange}", said, level))
-    house = engine.state.ledger.house
+    return [*found, *of_ledger(engine.state.ledger)]
+
+
+def of_ledger(ledger: Ledger) -> list[Fact]:
+    """What the journal tells of the house, now as at any moment of the past."""
+    house = ledger.house
     skew = "not known" if house.clock_skew_ms is None else f"{house.clock_skew_ms:+} ms against the exchange"
-    found.append(Fact("clock", "skew", skew, WARN if house.clock_skew_ms is None else GOOD))
     journal = "is written" if house.journal_ok else house.journal or "not known"
-    found.append(Fact("database", "journal", journal, GOOD if house.journal_ok else BAD))
-    in_doubt = sum(o.in_doubt for o in engine.state.ledger.orders.values())
-    found.append(Fact("not there yet", "in-doubt orders", f"{in_doubt} now; settling them by hand is not there yet"))
-    found.append(Fact("not there yet", "reconciliation", "not there yet: paper has no venue to compare with"))
-    found.append(Fact("not there yet", "smoke runs", "not there yet"))
-    return found
+    in_doubt = sum(o.in_doubt for o in ledger.orders.values())
+    return [
+        Fact("clock", "skew", skew, WARN if house.clock_skew_ms is None else GOOD),
+        Fact("database", "journal", journal, GOOD if house.journal_ok else WARN if house.journal_ok is None else BAD),
+        Fact("orders", "in doubt", f"{in_doubt}; settling them by hand comes later", WARN if in_doubt else GOOD),
+        _reconciled(ledger),
+        Fact("smoke runs", "last run", "none: they come later"),
+    ]
+
+
+def _reconciled(ledger: Ledger) -> Fact:
+    if ledger.house.reconciled is False:
+        return Fact("reconciliation", "last result", "ledger and venue differ: no new entries", BAD)
+    if ledger.mode is not Mode.LIVE:
+        return Fact("reconciliation", "last result", "none: paper and simulation have no venue to compare with")
+    known = ledger.house.reconciled is True
+    return Fact(
+        "reconciliation", "last result", "ledger and venue agree" if known else "not known", GOOD if known else WARN
+    )
+
+
+#: What is looked at now, and written nowhere.
+UNSEEN = "disk, feeds and their reconnects, loop lag, latency and size of the database, retention, backups"
+
+
+def of_then(ledger: Ledger, trail: Trail) -> Operations:
+    """A moment of the past, as far as journal, runs and audit trail tell."""
+    written = "~ not recorded: this ledger lives in memory" if trail.written is None else _when(trail.written)
+    facts = (
+        Fact("then", "~ not recorded", UNSEEN, WARN),
+        Fact("database", "written", f"event {ledger.seq:,}: {written}", GOOD if trail.written else WARN),
+        *of_ledger(ledger),
+        *trail.facts,
+    )
+    return Operations(facts=facts, audit=tuple(trail.audit), events=ledger.seq)
+
+
+async def trail_of(conn: Any, seq: int) -> Trail:
+    """Runs and audit trail as they were when an event was written."""
+    written = await conn.fetchval("select recorded_at from events where seq = $1", seq)
+    audit = [AuditLine(**dict(row)) for row in await conn.fetch(_AUDIT, AUDIT, written)]
+    return Trail(written, await _runs(conn, written), audit)
 
 
 def of_disk(folder: Path, name: str) -> list[Fact]:
@@ -114,7 +170,7 @@ async def of_database(conn: Any, gone: Callable[[Fact], None]) -> tuple[list[Aud
     events = [0]
 
     async def trail() -> list[Fact]:
-        audit.extend([AuditLine(**dict(row)) for row in await conn.fetch(_AUDIT, AUDIT)])
+        audit.extend([AuditLine(**dict(row)) for row in await conn.fetch(_AUDIT, AUDIT, None)])
         return []
 
     async def journal() -> list[Fact]:
@@ -141,7 +197,7 @@ async def of_database(conn: Any, gone: Callable[[Fact], None]) -> tuple[list[Aud
 _AUDIT = """
 select seq, (extract(epoch from ts) * 1000000)::bigint as ts, coalesce(metadata ->> 'actor', '') as actor, action,
   concat_ws(' ', resource_type, resource_id) as about, coalesce(new_values::text, '') as what
-from audit_logs order by seq desc limit $1
+from audit_logs where $2::timestamptz is null or ts <= $2 order by seq desc limit $1
 """
 _SERVER = """
 select current_setting('server_version') as version, current_database() as name,
@@ -153,8 +209,9 @@ _HEAD = """
 select seq, (extract(epoch from clock_timestamp() - recorded_at))::float8 as age from events order by seq desc limit 1
 """
 _RUNS = """
-select epoch, host, pid, version, started_at, ended_at, coalesce(why, '') as why from engine_runs
-order by epoch desc limit $1
+select epoch, host, pid, version, started_at, case when $2::timestamptz is null or ended_at <= $2 then ended_at end as ended_at,
+  case when $2::timestamptz is null or ended_at <= $2 then coalesce(why, '') else '' end as why
+from engine_runs where $2::timestamptz is null or started_at <= $2 order by epoch desc limit $1
 """
 
 
@@ -177,16 +234,16 @@ async def _journal(conn: Any) -> tuple[list[Fact], int]:
     return [Fact("database", "last commit", f"event {row['seq']:,}, {_ago(row['age'])} ago")], row["seq"]
 
 
-async def _runs(conn: Any) -> list[Fact]:
+async def _runs(conn: Any, upto: datetime | None = None) -> list[Fact]:
     return [
         Fact(
             "engine runs",
             f"run {row['epoch']}",
-            f"{_when(row['started_at'])} to {_when(row['ended_at']) if row['ended_at'] else 'now'}, "
+            f"{_when(row['started_at'])} to {_when(row['ended_at']) if row['ended_at'] else 'now' if upto is None else 'then'}, "
             f"{row['host']} pid {row['pid']}, {row['version']}" + (f": {row['why']}" if row["why"] else ""),
             BAD if row["why"].startswith("error") else GOOD,
         )
-        for row in await conn.fetch(_RUNS, RUNS)
+        for row in await conn.fetch(_RUNS, RUNS, upto)
     ]
 
 
@@ -236,18 +293,7 @@ async def gather(running: Running, reader: Any, folder: Path | None, copies: Pat
 
 def sections(facts: tuple[Fact, ...]) -> Iterator[tuple[str, list[Fact]]]:
     """By section, in the order in which one looks."""
-    order = (
-        "database",
-        "disk",
-        "feeds",
-        "clock",
-        "engine runs",
-        "retention",
-        "audit trail",
-        "backups",
-        "not there yet",
-    )
-    for name in order:
+    for name in SECTIONS:
         own = [fact for fact in facts if fact.section == name]
         if own:
             yield name, own

@@ -9,9 +9,11 @@ from typing import TypeVar
 from engine.client import Bar, ConfigLine, EngineClient, EquityPoint, OrderView, Outcome, Snapshot, TradeView
 from engine.core.events import ConfigActivated, OrderDenied, Recorded
 from engine.core.types import Verb
-from engine.history import GATE_EVENTS, Acknowledgement, FillView, History, Place, Told, ready
+from engine.history import GATE_EVENTS, Acknowledgement, FillView, History, JournalHistory, Place, Told, ready
 from engine.journals import LOUD, PastError
+from engine.operations import Operations
 from engine.pastview import NOT_RECORDED, Picture, denied
+from engine.standing import Standing
 from engine.timemachine import TimeMachine
 
 T = TypeVar("T")
@@ -66,6 +68,13 @@ class PastClient:
     def trades(self) -> Sequence[TradeView]:
         return self.picture.trades
 
+    def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
+        """Rules are not recorded: of the symbol there is nothing to tell."""
+        return self.machine.standing(self.picture, bot)
+
+    def operations(self) -> Future[Operations]:
+        return self.machine.operations(self.picture)
+
     @property
     def history(self) -> History:
         return self._history
@@ -83,7 +92,7 @@ class PastClient:
         """Time does not run here."""
 
 
-class PastHistory:
+class PastHistory(JournalHistory):
     """`engine.history.History` up to one moment, from the journal alone."""
 
     def __init__(self, machine: TimeMachine, picture: Picture) -> None:
@@ -132,17 +141,6 @@ class PastHistory:
             return [Told(recorded=one) for one in found]
 
         return self._machine.ask(work())
-
-    def bars(
-        self, exchange: str, symbol: str, timeframe: str, length_us: int, before_ts: int | None, limit: int = 5_000
-    ) -> Future[Sequence[Bar]]:
-        return ready(())
-
-    def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
-        return ready(())
-
-    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
-        return ready(())
 
     def acknowledge(self, key: str, text: str, actor: str) -> Future[Acknowledgement]:
         return _refused()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from engine.core.setup import Setup
 from engine.core.types import ALLOWED, ZERO, Instrument, InstrumentKind
 from engine.history import FillView, fill_view
 from engine.journals import LOUD, Kinds, PastError, Place
+from engine.standing import GateLine, Standing, standing_of
 from engine.trips import Trips
 
 #: The newest events of a kind that pictures are made of: (types, how many).
@@ -32,13 +34,14 @@ LANES: dict[str, tuple[Kinds, int]] = {
     "gates": (frozenset({"IntentEvaluated", "StopCompleted"}), 200),
     "equity": (frozenset({"EquitySampled"}), 2_000),
     "trips": (frozenset({"PositionOpened", "PositionClosed", "ExitsMoved"}), 2_000),
+    "bots": (frozenset({"SignalGenerated", "BotStatusChanged"}), 200),
     "config": (frozenset({"ConfigActivated"}), 1),
 }
 NOT_RECORDED = "~ not recorded"
 #: Gates whose numbers need what was not journaled; their verdicts are, whenever they change.
 _UNSEEN = frozenset({"STALE_DATA", "SPREAD", "DATA_REASONABILITY"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FOREVER = float("inf")
+G = TypeVar("G", GateView, GateLine)
 
 
 def utc(ts: int) -> str:
@@ -47,6 +50,31 @@ def utc(ts: int) -> str:
         return (_EPOCH + timedelta(microseconds=ts)).strftime("%Y-%m-%d %H:%M:%SZ")
     except OverflowError:
         return f"{ts} us"
+
+
+class Moment(NamedTuple):
+    """What is known of one: the ledger as it was in a view, what its events had said, and the newest of them by lane."""
+
+    view: View
+    memory: publish.BoardMemory
+    lanes: Mapping[str, Sequence[Recorded]]
+
+    @classmethod
+    def of(cls, ledger: Ledger, at: int, lanes: Mapping[str, Sequence[Recorded]], setups: dict[str, Setup]) -> Moment:
+        """`lanes` are those of LANES, up to `at`; `setups` keeps the configs that were read, by hash. Raises PastError."""
+        setup = _setup(ledger, lanes["config"], setups)
+        market = _market(ledger, lanes["equity"], (one.event for one in lanes["trips"]))
+        memory = publish.BoardMemory()
+        for one in (*lanes["gates"], *lanes["bots"]):
+            memory.see(one.event)
+        return cls(View(ledger, market, setup, max(at, ledger.now), ledger.account), memory, lanes)
+
+    def standing(self, bot: str) -> Standing:
+        """How things stood, with the gates of the account and of a bot."""
+        found = standing_of(self.view, self.memory, bot)
+        words = self.view.ledger.gates
+        gates = tuple(_then(line, None if line.bot else words.get(f"{line.gate} account")) for line in found.gates)
+        return msgspec.structs.replace(found, gates=gates, of_past=True)
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,33 +94,23 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str]
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        ledger: Ledger,
-        event: Recorded,
-        ts: int | None,
-        lanes: Mapping[str, Sequence[Recorded]],
-        setups: dict[str, Setup],
-    ) -> Picture:
-        """`lanes` are those of LANES, up to the moment; `setups` keeps the configs that were read, by hash."""
-        setup = _setup(ledger, lanes["config"], setups)
-        at = event.event.ts if ts is None else ts
-        market = _market(ledger, lanes["equity"], (one.event for one in lanes["trips"]))
+    def of(cls, name: str, moment: Moment, event: Recorded, ts: int | None) -> Picture:
+        """Of the moment right after `event`, at `ts` (us UTC; None: its own time)."""
+        view, lanes = moment.view, moment.lanes
+        ledger, market, setup = view.ledger, view.market, view.setup
         names = {bot_id: publish.bot_name(setup, bot_id) for bot_id in ledger.bots}
         trips = Trips(lambda bot_id: names.get(bot_id, bot_id[:8]))
         for one in lanes["trips"]:
             trips.see(one.event)
         trips.catch_up(ledger)
-        snapshot = _snapshot(name, ledger, market, setup, max(at, ledger.now), lanes["gates"])
         return cls(
             seq=event.seq,
-            ts=at,
+            ts=event.event.ts if ts is None else ts,
             stepped=ts is None,
             kind=type(event.event).__name__,
             first=Place(0, 0),
             head=Place(0, 0),
-            snapshot=snapshot,
+            snapshot=_snapshot(name, moment),
             log=tuple(lanes["log"]),
             equity=_curve(lanes["equity"]),
             trades=tuple(trips.views()),
@@ -177,64 +195,22 @@ def _curve(samples: Sequence[Recorded]) -> tuple[EquityPoint, ...]:
     return tuple(points)
 
 
-def _snapshot(name: str, ledger: Ledger, market: Market, setup: Setup, now: int, words: Sequence[Recorded]) -> Snapshot:
-    memory = publish.BoardMemory()
-    for one in words:
-        memory.see(one.event)
-    view = View(ledger, market, setup, now, ledger.account)
-    money = publish.Money(view)
-    bots = publish.bots(ledger, market, setup)
-    positions = publish.positions(ledger, market, setup)
-    return Snapshot(
-        number=ledger.seq,
-        ledger=name,
-        ledger_id=ledger.ledger_id,
-        mode=ledger.mode,
-        feed=ledger.feed,
-        feed_status="ok",
-        banner="",
-        state=ledger.state,
-        state_reason=ledger.state_reason,
-        state_actor=ledger.state_actor,
-        state_since=ledger.state_since,
-        held=ledger.held,
-        now=now,
-        last_input_mono=_FOREVER,
-        database_down_mono=None,
-        database_ms=0.0,
-        lag_ms=0.0,
-        beat_mono=_FOREVER,
-        seq=ledger.seq,
-        config_version=ledger.config_version,
-        config_sha256=ledger.config_sha256,
-        base_currency=ledger.base_currency,
-        equity=money.equity,
-        cash=money.cash,
-        unrealized_pnl=money.unrealized,
-        day_pnl=money.day_pnl,
-        day_pct=money.day_pct,
-        total_pct=money.total_pct,
-        drawdown_pct=money.drawdown_pct,
-        orders_total=ledger.counts.orders,
-        fills_total=ledger.counts.fills,
-        trades_total=ledger.counts.trades,
-        positions=tuple(msgspec.structs.replace(p, sampled=True) for p in positions),
-        orders=publish.orders(ledger, market, setup),
-        gates=tuple(_gate(gate, ledger) for gate in publish.board(view, memory)),
+def _snapshot(name: str, moment: Moment) -> Snapshot:
+    ledger = moment.view.ledger
+    made = publish.snapshot(name, moment.view, moment.memory, number=ledger.seq, held=ledger.held)
+    return msgspec.structs.replace(
+        made,
+        positions=tuple(msgspec.structs.replace(p, sampled=True) for p in made.positions),
+        gates=tuple(_then(gate, ledger.gates.get(f"{gate.gate} account")) for gate in made.gates),
         bots=tuple(
             msgspec.structs.replace(b, reason=f"{NOT_RECORDED}: bars to warm up") if b.status == "WARMING_UP" else b
-            for b in bots
+            for b in made.bots
         ),
-        marks=publish.marks(market),
-        replay=None,
-        stops=publish.stops(ledger, setup),
-        stopped=publish.stopped(memory, setup),
     )
 
 
-def _gate(gate: GateView, ledger: Ledger) -> GateView:
-    """The verdict is the journaled one; numbers are those at the newest recorded prices."""
-    verdict = ledger.gates.get(f"{gate.gate} account")
+def _then(gate: G, verdict: str | None) -> G:
+    """The journaled verdict, where there is one; numbers are those at the newest recorded prices."""
     if gate.gate in _UNSEEN:
         word = verdict or (ALLOWED if gate.gate == "STALE_DATA" else gate.verdict)
         return msgspec.structs.replace(gate, verdict=word, actual=NOT_RECORDED, limit="", used=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -209,6 +210,69 @@ def marks(market: Market) -> tuple[cl.MarkView, ...]:
                 )
             )
     return tuple(out)
+
+
+def snapshot(
+    name: str,
+    view: risk.View,
+    memory: BoardMemory,
+    *,
+    number: int,
+    held: bool,
+    feed_status: str = "ok",
+    banner: str = "",
+    last_input_mono: float = math.inf,
+    database_down_mono: float | None = None,
+    database_ms: float = 0.0,
+    lag_ms: float = 0.0,
+    beat_mono: float = math.inf,
+    replay: cl.ReplayView | None = None,
+) -> cl.Snapshot:
+    """The picture of a ledger called `name`; the keywords are what its shell knows, with the values of one that has none."""
+    ledger, market, setup = view.ledger, view.market, view.setup
+    money = Money(view)
+    return cl.Snapshot(
+        number=number,
+        ledger=name,
+        ledger_id=ledger.ledger_id,
+        mode=ledger.mode,
+        feed=ledger.feed,
+        feed_status=feed_status,
+        banner=banner,
+        state=ledger.state,
+        state_reason=ledger.state_reason,
+        state_actor=ledger.state_actor,
+        state_since=ledger.state_since,
+        held=held,
+        now=view.now,
+        last_input_mono=last_input_mono,
+        database_down_mono=database_down_mono,
+        database_ms=database_ms,
+        lag_ms=lag_ms,
+        beat_mono=beat_mono,
+        seq=ledger.seq,
+        config_version=ledger.config_version,
+        config_sha256=ledger.config_sha256,
+        base_currency=ledger.base_currency,
+        equity=money.equity,
+        cash=money.cash,
+        unrealized_pnl=money.unrealized,
+        day_pnl=money.day_pnl,
+        day_pct=money.day_pct,
+        total_pct=money.total_pct,
+        drawdown_pct=money.drawdown_pct,
+        orders_total=ledger.counts.orders,
+        fills_total=ledger.counts.fills,
+        trades_total=ledger.counts.trades,
+        positions=positions(ledger, market, setup),
+        orders=orders(ledger, market, setup),
+        gates=board(view, memory),
+        bots=bots(ledger, market, setup),
+        stops=stops(ledger, setup),
+        stopped=stopped(memory, setup),
+        marks=marks(market),
+        replay=replay,
+    )
 
 
 class Money:

@@ -17,6 +17,7 @@ from engine.core.limits import Bound, Bounds
 from engine.core.margin import mark_of
 from engine.core.market import Runner, Series
 from engine.core.risk.gates import Gate
+from engine.core.setup import Setup
 from engine.core.strategy import RuleStrategy
 from engine.core.types import ZERO, Verdict, entity_id
 from engine.publish import BoardMemory, unit_of, used_of
@@ -79,7 +80,8 @@ class BotLine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """All of it at `now` (us UTC). `rules` are the trees of the asked bot and symbol on its last bar; {} without one, and for
-    strategies in Python: installed code runs for the engine alone. `latched` says who has set the latch file, and why."""
+    strategies in Python: installed code runs for the engine alone. `latched` says who has set the latch file, and why.
+    `of_past`: at a moment of the past, of which no bars were recorded: there are no runners, rules and latch."""
 
     now: int
     gates: tuple[GateLine, ...]
@@ -89,11 +91,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     rules_ts: int = 0
     document: str = ""
     latched: str = ""
+    of_past: bool = False
 
 
 @runtime_checkable
 class Standings(Protocol):
-    """A client whose engine can be asked. One that shows the past cannot."""
+    """A client that can be asked how things stand at its moment."""
 
     def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
         """Gates of the account and of `bot`; rules of the bot (an id) on a symbol."""
@@ -102,22 +105,30 @@ class Standings(Protocol):
 
 def standing(engine: Engine, memory: BoardMemory, bot: str = "", exchange: str = "", symbol: str = "") -> Standing:
     """On the engine's loop: no I/O but one stat of the latch file."""
-    ledger, market, setup = engine.state.ledger, engine.state.market, engine.setup
+    ledger, market = engine.state.ledger, engine.state.market
     now = engine.clock_us() if engine.clock_us is not None else max(ledger.now, engine.place.ts)
-    view = risk.View(ledger, market, setup, now, ledger.account)
-    scopes = ["", bot] if bot in ledger.bots else [""]
     latch = engine.dispatch.latch.read()
     found = market.series.get((exchange, symbol))
     runner = next((r for r in found.runners if r.bot.id == bot), None) if found is not None else None
-    return Standing(
-        now=now,
-        gates=tuple(line for scope in scopes for line in _gates(_view_of(view, scope), memory, scope)),
-        runners=tuple(_runner(key, series, r, now) for key, series in market.series.items() for r in series.runners),
-        bots=tuple(_bot(engine, view, memory, bot_id, book) for bot_id, book in ledger.bots.items()),
+    return msgspec.structs.replace(
+        standing_of(risk.View(ledger, market, engine.setup, now, ledger.account), memory, bot),
         rules=_rules(runner),
         rules_ts=found.close_ts if found is not None and runner is not None else 0,
-        document=_document(engine, bot),
         latched=f"{latch.actor}: {latch.reason}" if latch is not None else "",
+    )
+
+
+def standing_of(view: risk.View, memory: BoardMemory, bot: str = "") -> Standing:
+    """What ledger, markets and config tell, without an engine: no rules, no latch."""
+    ledger = view.ledger
+    scopes = ["", bot] if bot in ledger.bots else [""]
+    runners = ((key, series, r) for key, series in view.market.series.items() for r in series.runners)
+    return Standing(
+        now=view.now,
+        gates=tuple(line for scope in scopes for line in _gates(_view_of(view, scope), memory, scope)),
+        runners=tuple(_runner(key, series, r, view.now) for key, series, r in runners),
+        bots=tuple(_bot(view, memory, bot_id, book) for bot_id, book in ledger.bots.items()),
+        document=_document(view.setup, ledger.ledger_id, bot),
     )
 
 
@@ -195,8 +206,8 @@ def _runner(key: tuple[str, str], series: Series, runner: Runner, now: int) -> R
     )
 
 
-def _bot(engine: Engine, view: risk.View, memory: BoardMemory, bot_id: str, book: BotBook) -> BotLine:
-    ledger = engine.state.ledger
+def _bot(view: risk.View, memory: BoardMemory, bot_id: str, book: BotBook) -> BotLine:
+    ledger = view.ledger
     own = (p for p in ledger.positions.values() if p.bot_id == bot_id)
     open_pnl = sum((p.unrealized_pnl(mark_of(view.market, p)) for p in own), ZERO)
     signal_ts, signal = memory.signals.get(bot_id, (0, ""))
@@ -221,12 +232,9 @@ def _rules(runner: Runner | None) -> dict[str, Any]:
     return runner.strategy.explain()
 
 
-def _document(engine: Engine, bot: str) -> str:
+def _document(setup: Setup, ledger_id: str, bot: str) -> str:
     """The bot's part of the active config, without the parts that it leaves to the defaults; JSON."""
-    ledger = engine.state.ledger
-    found: BotConfig | None = next(
-        (b for b in engine.setup.config.bots if entity_id(ledger.ledger_id, "bot", b.name) == bot), None
-    )
+    found: BotConfig | None = next((b for b in setup.config.bots if entity_id(ledger_id, "bot", b.name) == bot), None)
     if found is None:
         return ""
     own = found.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.core.events import Recorded
 from engine.core.fold import evolve
@@ -20,8 +20,12 @@ from engine.core.types import InvariantError
 from engine.journals import Base, Kinds, PastBroken, PastError, Place, Source
 
 if TYPE_CHECKING:
-    from engine.pastview import Picture
+    from engine.operations import Operations
+    from engine.pastview import Moment, Picture
     from engine.reading import Reader
+    from engine.standing import Standing
+
+T = TypeVar("T")
 
 #: Events around a moment that stay in memory, before and after it.
 WINDOW, AHEAD = 1_000, 300
@@ -175,18 +179,25 @@ class TimeMachine:
         """Have a picture at hand for the next key."""
         return self._reader.go(self._alone(self._at_seq(seq)))
 
+    def standing(self, picture: Picture, bot: str) -> Future[Standing]:
+        """How things stood at a picture's moment, with the gates of the account and of `bot`, an id."""
+        return self._reader.go(self._alone(self._standing(picture, bot)))
+
+    def operations(self, picture: Picture) -> Future[Operations]:
+        """What had kept the engine running at a picture's moment, as far as it was recorded."""
+        return self._reader.go(self._alone(self._operations(picture)))
+
     def ask(self, task: Any) -> Future[Any]:
         """Run a question to the source on the reading thread."""
         return self._reader.go(task)
 
-    async def _alone(self, task: Any) -> Picture:
+    async def _alone(self, task: Coroutine[Any, Any, T]) -> T:
         """One after the other: windows and states are shared."""
         if self._turn is None:
             self._turn = asyncio.Lock()
         try:
             async with self._turn:
-                found: Picture = await task
-                return found
+                return await task
         finally:
             task.close()  # cancelled while it waited, it never ran
             self.progress = (0, 0)
@@ -220,23 +231,40 @@ class TimeMachine:
 
     async def _picture(self, seq: int, ts: int | None, first: Place, head: Place) -> Picture:
         """`ts` None: the time of the event itself."""
-        from engine.pastview import LANES, Picture
+        from engine.pastview import Picture
 
         known = self.known(seq) if ts is None else self._pictures.get(Place(seq, ts))
         if known is not None:
             return known.among(first, head)
         if first.seq > 1 and (await self.source.base(seq)).seq < first.seq - 1:
             raise PastError(f"what was before event {first.seq} is archived, and no snapshot is left from before it")
+        moment, event = await self._moment(seq, ts, head)
+        made = Picture.of(self.ledger_name, moment, event, ts).among(first, head)
+        self._pictures[Place(seq, made.ts)] = made
+        while len(self._pictures) > PICTURES_KEPT:
+            self._pictures.popitem(last=False)
+        return made
+
+    async def _moment(self, seq: int, ts: int | None, head: Place) -> tuple[Moment, Recorded]:
+        """The state right after an event, and the event."""
+        from engine.pastview import LANES, Moment
+
         if not self._lanes:
             self._lanes = {name: Lane(self.source, kinds, count) for name, (kinds, count) in LANES.items()}
         ledger = await self._folds.at(seq, head.seq, self._said)
         lanes = {name: await lane.upto(seq, head.seq) for name, lane in self._lanes.items()}
         event = self._folds.event(seq)
-        made = Picture.of(self.ledger_name, ledger, event, ts, lanes, self._setups).among(first, head)
-        self._pictures[Place(seq, made.ts)] = made
-        while len(self._pictures) > PICTURES_KEPT:
-            self._pictures.popitem(last=False)
-        return made
+        return Moment.of(ledger, event.event.ts if ts is None else ts, lanes, self._setups), event
+
+    async def _standing(self, picture: Picture, bot: str) -> Standing:
+        moment, _ = await self._moment(picture.seq, picture.ts, picture.head)
+        return moment.standing(bot)
+
+    async def _operations(self, picture: Picture) -> Operations:
+        from engine.operations import of_then
+
+        moment, _ = await self._moment(picture.seq, picture.ts, picture.head)
+        return of_then(moment.view.ledger, await self.source.trail(picture.seq))
 
     def _said(self, done: int, of: int) -> None:
         self.progress = (done, of)

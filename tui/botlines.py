@@ -26,7 +26,7 @@ def bot_lines(snapshot: Snapshot, bot: BotView, standing: Standing | None) -> li
         *_head(snapshot, bot, line),
         *_section("error", _error(bot, line)),
         *_section("strategy", _strategy(bot, standing)),
-        *_section("symbols and warm-up", _symbols(runners)),
+        *_section("symbols and warm-up", _symbols(runners) if standing is None or not standing.of_past else _unseen()),
     ]
 
 
@@ -142,6 +142,10 @@ def _fields(found: Mapping[str, Any], depth: int) -> Iterator[Line]:
         else:
             text = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
             yield [Span(f"{name} ", "dim"), Span(safe_text(text, 160))]
+
+
+def _unseen() -> Iterator[Line]:
+    yield [Span("bars of the warm-up and age of the data: ~ not recorded", "dim")]
 
 
 def _symbols(runners: Sequence[RunnerLine]) -> Iterator[Line]:

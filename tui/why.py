@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 
 
 def why(snapshot: Snapshot, asked: Asked, standing: Standing | None, told: Iterable[Recorded]) -> list[Reason]:
-    """Every reason, the first to stop an entry first; then what is well. `standing` None: a moment of the past."""
+    """Every reason, the first to stop an entry first; then what is well. `standing` None: not told yet."""
     events = [one.event for one in told if one.event.ts <= snapshot.now]
     bot = next((b for b in snapshot.bots if b.id == asked.bot), None)
     runner = _runner(standing, asked)
@@ -155,7 +155,7 @@ def _runner(standing: Standing | None, asked: Asked) -> RunnerLine | None:
 def _data(
     snapshot: Snapshot, standing: Standing | None, runner: RunnerLine | None, bot: BotView | None
 ) -> Iterator[Reason]:
-    if standing is None:
+    if standing is None or standing.of_past:
         yield Reason(UNKNOWN, f"warm-up and age of the data: {NOT_RECORDED}")
         return
     if runner is None:
@@ -222,7 +222,7 @@ def _holds(snapshot: Snapshot, asked: Asked) -> Iterator[Reason]:
 def _rules(standing: Standing | None, asked: Asked, bot: BotView | None) -> Iterator[Reason]:
     if bot is None or not asked.symbol:
         return
-    if standing is None:
+    if standing is None or standing.of_past:
         yield Reason(UNKNOWN, f"rules on the bar of that moment: {NOT_RECORDED}, unless a signal fired")
         return
     entries = {name: tree for name, tree in standing.rules.items() if name.startswith("entry_")}

@@ -288,6 +288,62 @@ async def test_the_past_of_charts_and_configs_is_the_journals(stage: Stage) -> N
         assert t.app.screen.query_one(CandleChart).empty_text != NO_CANDLES
 
 
+async def test_gates_bots_and_operations_are_those_of_the_moment(stage: Stage) -> None:
+    bot = next(iter(stage.engine.state.ledger.bots))
+    tested = machine(stage)
+    picture = await at(tested.at_seq(500))
+    ledger = folded(stage, 500)
+    standing = await asyncio.wrap_future(tested.standing(picture, bot))
+    assert standing.of_past and standing.runners == () and standing.rules == {} and standing.now == picture.ts
+    gates = {(g.bot, g.gate): g for g in standing.gates}
+    assert len(gates) == len(standing.gates) and {scope for scope, _ in gates} == {"", bot}
+    for gate in picture.snapshot.gates:
+        assert (gates["", gate.gate].verdict, gates["", gate.gate].actual) == (gate.verdict, gate.actual)
+    assert gates[bot, "STALE_DATA"].actual == NOT_RECORDED
+    for line in standing.bots:
+        book = ledger.bots[line.id]
+        assert (line.wins, line.losses) == (book.wins, book.losses)
+        told = [
+            e.ts
+            for _, e in stage.journal.store.pairs[:500]
+            if isinstance(e, ev.SignalGenerated) and e.bot_id == line.id
+        ]
+        assert line.last_signal_ts == max(told, default=0) and bool(line.last_signal) is bool(told)
+    assert '"name"' in standing.document
+    found = await asyncio.wrap_future(tested.operations(picture))
+    facts = {(fact.section, fact.name): fact.value for fact in found.facts}
+    assert "loop lag" in facts["then", "~ not recorded"] and found.audit == ()
+    assert facts["database", "written"] == "event 500: ~ not recorded: this ledger lives in memory"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_their_screens_say_what_was_not_recorded(stage: Stage, size: tuple[int, int]) -> None:
+    async with travelling(stage, size) as t:
+
+        async def shows(*words: str) -> None:
+            for _ in range(40):
+                if all(word in t.text() for word in words):
+                    return
+                await asyncio.sleep(0.01)
+                await t.settle()
+            raise AssertionError(t.text())
+
+        t.app.past._ask(t.app.engine.machine.at_seq(500))
+        await t.settle()
+        for screen, words in (
+            ("0", ["~ not recorded", "loop lag", "event 500"]),
+            ("7", ["bots", "PAST"]),
+            ("5", ["risk gates of account"]),
+        ):
+            await t.press(screen)
+            await shows(*words)
+        await t.press("7")
+        await shows("entry long when", *["age of the data: ~ not recorded"] * (size[0] == 200))
+        await t.press("0", "escape")
+        await shows("for the last commit", "server")
+        assert "~ not recorded" not in t.text()
+
+
 async def test_orders_fills_and_stories_end_at_the_moment(stage: Stage) -> None:
     async with travelling(stage) as t:
         t.app.past._ask(t.app.engine.machine.at_seq(500))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
-from engine.client import BotView, Snapshot
+from engine.client import BotView, EngineClient, Snapshot
 from engine.core.text import safe_text
 from engine.core.types import Verb
 from engine.standing import Standing, Standings
 from tui.actions import bindings
 from tui.botlines import bot_lines
-from tui.screens.base import CockpitScreen
+from tui.screens.asking import AskingScreen, LinesPanel
 from tui.screens.confirm import ConfirmDialog
 from tui.screens.dialog import Dialog, Scroll, keys_line, prose
-from tui.screens.gates import WhyPanel
 from tui.story import wrapped
 from tui.viewmodel import Frame, Line, Span
 from tui.widgets.bot_table import BotTable, levels
@@ -27,76 +26,44 @@ from tui.widgets.line import SpanBlock
 from tui.widgets.panel import COPY_MAX, Panel
 from tui.widgets.table_messages import RowSelected
 
-#: Between two questions to the engine.
-ASK_S = 1.0
 
-
-class BotsScreen(CockpitScreen):
+class BotsScreen(AskingScreen[Standing]):
     target = "bots"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("bots")]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._standing: Standing | None = None
-        self._asking: Future[Standing] | None = None
-        self._asked_mono = float("-inf")
-
     def body(self) -> Iterable[Widget]:
         self.bots = BotTable(id="bots")
-        self.about = WhyPanel(id="about")
+        self.about = LinesPanel(id="about")
         self.about.border_title = "about the bot under the cursor"
         yield self.bots
         yield self.about
 
-    def paint(self, frame: Frame) -> None:
-        snapshot = frame.snapshot
-        if snapshot is None:
-            return
-        client = self.cockpit.client
-        if not isinstance(client, Standings):
-            self._standing = None
-        elif frame.mono - self._asked_mono >= ASK_S and self._asking is None:
-            self._asked_mono = frame.mono
-            bot = self.bots.selected() or next(iter(snapshot.bots), None)
-            self._asking = client.standing(bot.id if bot is not None else "")
-            self.cockpit.wait_for(self._asking, self._came)
-        self._paint_now(snapshot)
+    def ask(self, client: EngineClient, snapshot: Snapshot) -> Future[Standing] | None:
+        bot = self.bots.selected() or next(iter(snapshot.bots), None)
+        return client.standing(bot.id if bot is not None else "") if isinstance(client, Standings) else None
 
-    def _came(self, done: Future[Any]) -> None:
-        self._asking = None
-        if not done.cancelled() and done.exception() is None:
-            self._standing = done.result()
-            snapshot = self.cockpit.frame.snapshot
-            if snapshot is not None and self.is_mounted and self.cockpit.frame.frozen_since is None:
-                self._paint_now(snapshot)
-
-    def _paint_now(self, snapshot: Snapshot) -> None:
+    def paint_answer(self, frame: Frame, snapshot: Snapshot) -> None:
         self.bots.note("S start  P pause  D stop  R resume  C clear error" if self.has_class("-w80") else "")
         blocks = levels(self.cockpit.graph_symbol)
-        self.bots.paint(snapshot, self._standing, self.cockpit.client.trades(), blocks)
+        self.bots.paint(snapshot, self.answer, self.cockpit.client.trades(), blocks)
         self.about.set_lines(self._about(snapshot))
 
     def _about(self, snapshot: Snapshot) -> list[Line]:
         bot = self.bots.selected()
         if bot is None:
             return [[Span("A bot's strategy, its rules, its warm-up and its last error are shown here.", "dim")]]
-        return bot_lines(snapshot, bot, self._standing)
-
-    def forget(self) -> None:
-        """Another moment is shown."""
-        self._standing, self._asked_mono = None, float("-inf")
+        return bot_lines(snapshot, bot, self.answer)
 
     def on_panel_moved(self, event: Panel.Moved) -> None:
         """Its rules are asked for at once."""
         event.stop()
-        self._asked_mono = float("-inf")
-        self.cockpit.tick()
+        self.ask_again()
 
     def on_virtual_table_row_selected(self, event: RowSelected) -> None:
         event.stop()
         snapshot, bot = self.cockpit.frame.snapshot, self.bots.selected()
         if snapshot is not None and bot is not None:
-            self.app.push_screen(BotDialog(bot.name, bot_lines(snapshot, bot, self._standing)))
+            self.app.push_screen(BotDialog(bot.name, bot_lines(snapshot, bot, self.answer)))
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

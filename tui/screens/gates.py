@@ -4,48 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from engine.client import Snapshot
+from engine.client import EngineClient, Snapshot
 from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.history import GateHistory
 from engine.standing import GateLine, Standing, Standings
 from tui.actions import bindings
 from tui.paging import Pager
-from tui.screens.base import CockpitScreen
-from tui.screens.dialog import Scroll
+from tui.screens.asking import AskingScreen, LinesPanel
 from tui.screens.picker import PickDialog
-from tui.story import wrapped
-from tui.viewmodel import Frame, Line, Span
+from tui.viewmodel import Frame, Span
 from tui.why import Asked, headline, lines, why
 from tui.widgets.gate_tables import GateBoard, TripsTable
-from tui.widgets.line import SpanBlock, SpanLine
+from tui.widgets.line import SpanLine
 from tui.widgets.table_messages import EdgeReached
 
-#: Between two questions to the engine.
-ASK_S = 1.0
 PAGE = 500
 ACCOUNT = "account"
 VIEWS = ("board", "why", "trips")
 
 
-class WhyPanel(Scroll, can_focus=True):
-    """The reasons, the first to stop it on top."""
-
-    def __init__(self, *, id: str) -> None:
-        self.block = SpanBlock()
-        super().__init__(self.block, id=id)
-
-    def set_lines(self, found: Sequence[Line]) -> None:
-        width = max(20, self.size.width - 3)
-        self.block.set_lines([row for line in found for row in wrapped(list(line), width)])
-
-
-class GatesScreen(CockpitScreen):
+class GatesScreen(AskingScreen[Standing]):
     target = "gates"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gates"), ("escape", "stop_reading", "Stop reading")]
 
@@ -53,9 +37,6 @@ class GatesScreen(CockpitScreen):
         super().__init__()
         self._scope = ""  # id of the bot whose gates are shown; "" is the account
         self._picked: tuple[str, str, str] | None = None  # bot id, exchange, symbol of the question
-        self._standing: Standing | None = None
-        self._asking: Future[Standing] | None = None
-        self._asked_mono = float("-inf")
         self._told: Sequence[Recorded] = ()
         self._read_seq = -1
         self._ended = False
@@ -64,7 +45,7 @@ class GatesScreen(CockpitScreen):
     def body(self) -> Iterable[Widget]:
         self.headline = SpanLine(id="headline")
         self.board = GateBoard(id="gates")
-        self.why = WhyPanel(id="why")
+        self.why = LinesPanel(id="why")
         self.why.border_title = "why is it not trading?"
         self.trips = TripsTable(id="trips")
         self._pager = Pager(self.cockpit, self.trips, "older trips")
@@ -79,45 +60,29 @@ class GatesScreen(CockpitScreen):
 
     # -- painting ----------------------------------------------------------------------------------------------------
 
-    def paint(self, frame: Frame) -> None:
-        snapshot = frame.snapshot
-        if snapshot is None:
-            return
-        client = self.cockpit.client
+    def ask(self, client: EngineClient, snapshot: Snapshot) -> Future[Standing] | None:
         if not isinstance(client, Standings):
-            self._standing = None
-        elif frame.mono - self._asked_mono >= ASK_S and self._asking is None:
-            self._asked_mono = frame.mono
-            asked = self._question(snapshot)
-            self._asking = client.standing(self._scope or asked.bot, asked.exchange, asked.symbol)
-            self.cockpit.wait_for(self._asking, self._came)
+            return None
+        asked = self._question(snapshot)
+        return client.standing(self._scope or asked.bot, asked.exchange, asked.symbol)
+
+    def paint_answer(self, frame: Frame, snapshot: Snapshot) -> None:
         self._paint_trips(snapshot)
-        self._paint_now(snapshot)
-
-    def _came(self, done: Future[Any]) -> None:
-        self._asking = None
-        if not done.cancelled() and done.exception() is None:
-            self._standing = done.result()
-            snapshot = self.cockpit.frame.snapshot
-            if snapshot is not None and self.is_mounted and self.cockpit.frame.frozen_since is None:
-                self._paint_now(snapshot)
-
-    def _paint_now(self, snapshot: Snapshot) -> None:
         names = {bot.id: bot.name for bot in snapshot.bots}
         if self._scope and self._scope not in names:
             self._scope = ""
         name = f"bot {safe_text(names[self._scope], 24)}" if self._scope else ACCOUNT
         self.board.paint(self._lines(snapshot), name)
         asked = self._question(snapshot)
-        reasons = why(snapshot, asked, self._standing, self._told)
+        reasons = why(snapshot, asked, self.answer, self._told)
         self.headline.set_line([Span(" "), *headline(asked, reasons)])
         self.why.border_subtitle = safe_text(f"bot {asked.name or 'none'}  {asked.symbol or 'no symbol'}", 60)
         self.why.set_lines(lines(reasons))
 
     def _lines(self, snapshot: Snapshot) -> tuple[GateLine, ...]:
-        """The gates of the scope; of a moment of the past those of the account, as the journal has them."""
-        if self._standing is not None:
-            found = tuple(line for line in self._standing.gates if line.bot == self._scope)
+        """The gates of the scope; before they have come, those of the account, as the picture has them."""
+        if self.answer is not None:
+            found = tuple(line for line in self.answer.gates if line.bot == self._scope)
             if found or self._scope:
                 return found
         return tuple(
@@ -181,8 +146,7 @@ class GatesScreen(CockpitScreen):
         """Another moment is shown: what was read of the one before must go."""
         super().forget()
         self._pager.stop()
-        self._standing, self._told, self._read_seq, self._ended = None, (), -1, False
-        self._asked_mono = float("-inf")
+        self._told, self._read_seq, self._ended = (), -1, False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self._pager.reading if action == "stop_reading" else True
@@ -205,7 +169,7 @@ class GatesScreen(CockpitScreen):
         def picked(name: str | None) -> None:
             if name is not None:
                 self._scope, self._picked = ids.get(name, ""), None
-                self._now()
+                self.ask_again()
 
         self.app.push_screen(PickDialog("gates of", choices, current), picked)
 
@@ -227,14 +191,9 @@ class GatesScreen(CockpitScreen):
             if text is not None:
                 self._picked = by_text.get(text)
                 self._scope = self._picked[0] if self._scope and self._picked else self._scope
-                self._now()
+                self.ask_again()
 
         self.app.push_screen(PickDialog("why does it not trade?", [(t, "") for t in by_text], current), picked)
-
-    def _now(self) -> None:
-        self._asked_mono = float("-inf")
-        if self.is_mounted:
-            self.cockpit.tick()
 
     def action_next_view(self) -> None:
         self._view = (self._view + 1) % len(VIEWS)

@@ -9,21 +9,18 @@ from typing import Any, ClassVar
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from engine.client import Snapshot
+from engine.client import EngineClient, Snapshot
 from engine.core.text import safe_text
 from engine.operations import AuditLine, Operated, Operations, sections
 from tui.actions import bindings
 from tui.glyphs import fmt_datetime
-from tui.screens.base import CockpitScreen
-from tui.screens.gates import WhyPanel
+from tui.screens.asking import AskingScreen, LinesPanel
 from tui.verifying import Verdict, Verifier
 from tui.viewmodel import LAG_WARN_MS, Frame, Line, Span
 from tui.widgets.columns import Cell, Column, Row
 from tui.widgets.line import SpanLine
 from tui.widgets.panel import Fields, Panel
 
-#: Between two looks at the database; it is asked by itself while the screen is looked at.
-ASK_S = 10.0
 NAME_CELLS = 18
 _MARKS = {"": Span("● ", "ok"), "warn": Span("▲ ", "warn"), "error": Span("■ ", "error")}
 
@@ -68,22 +65,19 @@ def _entry(one: AuditLine) -> tuple[Cell, ...]:
     )
 
 
-class OperationsScreen(CockpitScreen):
+class OperationsScreen(AskingScreen[Operations]):
     target = "operations"
+    ask_s = 10.0  # it looks at the database, while somebody looks at the screen
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("operations"), ("escape", "cancel_verify", "Cancel")]
 
     def __init__(self) -> None:
         super().__init__()
         self.verifier = Verifier()
-        self._found: Operations | None = None
-        self._asking: Future[Operations] | None = None
-        self._asked_mono = float("-inf")
         self._verifying_since: float | None = None
         self._verdict: Verdict | None = None
-        self._problem = ""
 
     def body(self) -> Iterable[Widget]:
-        self.facts = WhyPanel(id="facts")
+        self.facts = LinesPanel(id="facts")
         self.facts.border_title = "operations"
         self.audit = AuditTable(id="audit")
         self.verified = SpanLine(id="verified")
@@ -91,50 +85,37 @@ class OperationsScreen(CockpitScreen):
         yield self.audit
         yield self.verified
 
-    def paint(self, frame: Frame) -> None:
-        snapshot, client = frame.snapshot, self.cockpit.client
-        if snapshot is None:
-            return
-        if not isinstance(client, Operated):
-            self._found, self._problem = None, "of the past: not recorded. Esc: now"
-        elif self._asking is None and frame.mono - self._asked_mono >= ASK_S:
-            self._asked_mono, self._problem = frame.mono, ""
-            self._asking = client.operations()
-            self.cockpit.wait_for(self._asking, self._came)
-        self.facts.set_lines(self._lines(snapshot))
+    def ask(self, client: EngineClient, snapshot: Snapshot) -> Future[Operations] | None:
+        return client.operations() if isinstance(client, Operated) else None
+
+    def paint_answer(self, frame: Frame, snapshot: Snapshot) -> None:
+        self.facts.set_lines(self._lines(snapshot, frame.past is not None))
+        self.audit.fill(self.answer.audit if self.answer is not None else ())
         self.verified.set_line(self._verify_line(frame))
 
-    def _came(self, done: Future[Any]) -> None:
-        self._asking = None
-        if done.cancelled():
-            return
-        error = done.exception()
-        self._problem = safe_text(str(error) or type(error).__name__, 160) if error is not None else ""
-        if error is None:
-            self._found = done.result()
-            if self.is_mounted:
-                self.audit.fill(self._found.audit)
-        self._shown = ()
-
-    def _lines(self, snapshot: Snapshot) -> list[Line]:
+    def _lines(self, snapshot: Snapshot, of_past: bool) -> list[Line]:
         out: list[Line] = []
-        down = snapshot.database_down_mono is not None
-        commit = "does not answer" if down else f"{snapshot.database_ms:.1f} ms for the last commit"
-        lag = "" if snapshot.lag_ms < LAG_WARN_MS else "warn"
-        out += [_fact("commit", commit, "error" if down else ""), _fact("loop lag", f"{snapshot.lag_ms:.1f} ms", lag)]
-        if self._problem:
-            out.append(_fact("not read", self._problem, "warn"))
-        if self._found is None:
-            return [*out, [Span("reading ...", "dim")]] if not self._problem else out
-        for title, facts in sections(self._found.facts):
+        if not of_past:
+            down = snapshot.database_down_mono is not None
+            commit = "does not answer" if down else f"{snapshot.database_ms:.1f} ms for the last commit"
+            lag = "" if snapshot.lag_ms < LAG_WARN_MS else "warn"
+            out += [
+                _fact("commit", commit, "error" if down else ""),
+                _fact("loop lag", f"{snapshot.lag_ms:.1f} ms", lag),
+            ]
+        if self.problem:
+            out.append(_fact("not read", self.problem, "warn"))
+        if self.answer is None:
+            return [*out, [Span("reading ...", "dim")]] if not self.problem else out
+        for title, facts in sections(self.answer.facts):
             out += [[], [Span(title, "key")]]
             out += [_fact(fact.name, fact.value, fact.level) for fact in facts]
-        return out
+        return out if not of_past else out[1:]
 
     def _verify_line(self, frame: Frame) -> Line:
         if self._verifying_since is not None:
             age = max(0, int(frame.mono - self._verifying_since))
-            events = self._found.events if self._found is not None else 0
+            events = self.answer.events if self.answer is not None else 0
             return [Span(f" verifying {events:,} events and the audit trail, {age} s", "warn"), Span(" - Esc cancels")]
         if self._verdict is None:
             return [Span(" V ", "key"), Span("verify journal, audit trail and read tables; runs aside", "dim")]
@@ -163,13 +144,7 @@ class OperationsScreen(CockpitScreen):
         self.verifier.cancel()
 
     def action_look_again(self) -> None:
-        self._asked_mono = float("-inf")
-        self.cockpit.tick()
-
-    def forget(self) -> None:
-        """Another moment is shown."""
-        self._found, self._asked_mono = None, float("-inf")
-        self.audit.fill(())
+        self.ask_again()
 
 
 def _fact(name: str, value: str, level: str) -> Line:
