@@ -73,7 +73,7 @@ ACTIONS: tuple[Action, ...] = (
     _mode("3", "events", "events", "Events: everything that was decided, newest last"),
     _mode("4", "charts", "charts", "Charts: candles with trades, equity, drawdown, results"),
     _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, trips, and why it is not trading"),
-    _mode("6", "configs", "configs", "Config versions: compare, activate, roll back"),
+    _mode("6", "configs", "config", "Config versions: compare, activate, roll back"),
     _mode("7", "bots", "bots", "Bots and strategies: state, warm-up, results, rules, errors; start, pause, stop"),
     _mode("0", "operations", "ops", "Operations: database, disk, feeds, clock, runs, retention, backups, audit trail"),
     Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),

@@ -270,7 +270,8 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
             arrived(future)
 
     def toast(self, text: str, *, failed: bool = False) -> None:
-        """A short word about the operator's own action."""
+        """A short word about the operator's own action, in the place of the one before: a pile of them hides the screen."""
+        self.clear_notifications()
         self.notify(safe_text(text, 300), severity="warning" if failed else "information", markup=False)
 
     def _told(self, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.client import OrderView, PositionView, Snapshot
 from engine.core.text import safe_text
-from engine.core.types import SECOND_US, ZERO
+from engine.core.types import SECOND_US
 from tui.actions import key_of
 from tui.glyphs import delta, fmt_age_us, fmt_clock, fmt_money
 
@@ -113,7 +113,8 @@ def _pieces(frame: Frame, snapshot: Snapshot) -> list[Piece]:
     pieces.append(
         Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])
     )
-    fall = Span(f"-{abs(snapshot.drawdown_pct):.1f}%", "down" if snapshot.drawdown_pct > ZERO else "")
+    depth = f"{abs(snapshot.drawdown_pct):.1f}%"
+    fall = Span(depth, "") if depth == "0.0%" else Span(f"-{depth}", "down")
     pieces.append(Piece(0, True, [Span("dd ", "dim"), fall]))
     pieces.append(Piece(0, False, [Span("pos ", "dim"), Span(str(len(snapshot.positions)))]))
     pieces.append(Piece(0, False, [Span("ord ", "dim"), Span(str(sum(o.is_open for o in snapshot.orders)))]))

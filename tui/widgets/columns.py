@@ -130,6 +130,18 @@ def fit_cell(text: str, width: int, align: Align = "left", *, numeric: bool = Fa
     return pad(clean, width - used, align)
 
 
+def wrap_cells(text: str, width: int) -> list[str]:
+    """Text in rows of at most `width` cells, broken at blanks; a word that is longer than a row is left to be cut."""
+    found: list[str] = []
+    for word in text.split():
+        longer = f"{found[-1]} {word}" if found else word
+        if found and cell_len(longer) <= width:
+            found[-1] = longer
+        else:
+            found.append(word)
+    return found
+
+
 #: What rows were sorted by, by their key: a row that did not change is not looked at again.
 SortCache = dict[str, tuple[Row, Any]]
 

@@ -31,7 +31,7 @@ class EquityPanel(TimeChart):
         self.set_series([point.ts for point in curve], [point.equity for point in curve])
         gained = change(snapshot.total_pct, "%").text
         currency = safe_text(snapshot.base_currency, 12)
-        self.entitle(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained}")
+        self.entitle(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained} since the start")
         if curve:
             self.legend(span(curve[0].ts, curve[-1].ts))
 

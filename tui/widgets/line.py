@@ -12,7 +12,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.core.text import safe_text
+from engine.core.text import ELLIPSIS, safe_text
 from tui.actions import actions_of, find, key_name, keys
 from tui.pastlines import first_line, second_line
 from tui.viewmodel import Frame, Line, Span, replay_line
@@ -77,7 +77,10 @@ class SpanBlock(Widget):
         base = self.rich_style
         line = self._lines[y] if y < len(self._lines) else []
         segments = [Segment(span.text, base + self._style(span.style)) for span in line]
-        return tighten(Strip(segments).adjust_cell_length(self.size.width, base))
+        strip, width = Strip(segments), self.size.width
+        if strip.cell_length > width > 0:  # what is cut must look cut
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(ELLIPSIS, base)])])
+        return tighten(strip.adjust_cell_length(width, base))
 
     def _style(self, name: str) -> Style:
         return self.get_component_rich_style(f"span--{name}", partial=True) if name else Style.null()
@@ -186,16 +189,16 @@ class KeyBar(SpanLine):
 
 
 def key_line(target: str, width: int, *, read_only: bool = False, past: bool = False) -> Line:
-    """KILL, the screens, help, this screen's keys, then the rest; whole items only, as many as fit. In the past its own keys
+    """KILL, help, the screens, this screen's keys, then the rest; whole items only, as many as fit. In the past its own keys
     come first."""
     kill = find("kill")
-    line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label} ", "strong")]
+    line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label}", "strong")]
     if read_only:
         line = [Span(" stop: ", "error"), Span("quantsail halt ", "strong")]
     modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
     rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
     travel = [find(name) for name in ("now", "step.back", "step", "leap.back", "leap", "time")] if past else []
-    for action in [*travel, *modes, find("help"), *actions_of(target), *(find(name) for name in rest)]:
+    for action in [*travel, find("help"), *modes, *actions_of(target), *(find(name) for name in rest)]:
         item = [Span(f" {key_name(keys(action)[0])}", "key"), Span(f" {action.label}", "dim")]
         if sum(len(span.text) for span in [*line, *item]) > width:
             break

@@ -160,11 +160,11 @@ class ConfigsPanel(Panel):
     empty = "No config version yet. Make one: quantsail config new FILE, then r here."
     columns_of = (
         Column(key="version", title="Version", width=7),
-        Column(key="state", title="State", width=21, min_width=10),
-        Column(key="created", title="Made", width=20, priority=2),
-        Column(key="by", title="By", width=10, min_width=5, priority=1),
+        Column(key="state", title="State", width=10),
+        Column(key="created", title="Made", width=20, min_width=17, priority=3),
+        Column(key="by", title="By", width=12, min_width=9, priority=1),
         Column(key="hash", title="Hash", width=10, priority=4, min_screen=120),
-        Column(key="changes", title="Diff", width=4, numeric=True, priority=3),
+        Column(key="changes", title="Diff", width=4, numeric=True, priority=2),
         Column(key="note", title="Note", width=24, min_width=8, grow=True),
     )
 

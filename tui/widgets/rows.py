@@ -36,6 +36,11 @@ def price(value: Decimal | None, places: int) -> str:
     return fmt_money(value, places) if value is not None else NO_VALUE
 
 
+def fee(value: Decimal) -> str:
+    """Two places for what is read down a column; what two places would show as nothing, as short as it can be read."""
+    return fmt_money(value) if not value or abs(value) >= Decimal("0.005") else tidy(str(value))
+
+
 def _cells(*pairs: tuple[str, str]) -> Cells:
     return tuple(Cell(text, style) for text, style in pairs)
 
@@ -119,7 +124,7 @@ def fill_record(f: FillView, places: int) -> Row:
             Cell(quantity(f.quantity)),
             Cell(price(f.price, places)),
             Cell(fmt_money(f.quantity * f.price), "quiet"),
-            Cell(tidy(str(f.fee)), "quiet"),
+            Cell(fee(f.fee), "quiet"),
             _same(safe_text(f.fee_currency, 8), "quiet"),
             _same(safe_text(f.liquidity, 6).lower(), "quiet"),
             Cell(gain.text, gain.style) if f.pnl else Cell(NO_VALUE, "quiet"),
@@ -251,7 +256,7 @@ def _config(line: ConfigLine) -> Cells:
     state: tuple[str, str] = ("● ACTIVE", "up")
     if not line.is_active:
         state = ("was active", "") if line.activated_ts is not None else ("new", "strong")
-        state = ("✖ cannot be activated", "warn") if line.problem else state
+        state = ("✖ refused", "warn") if line.problem else state
     note = f"{safe_text(line.problem, 120)}" if line.problem else safe_text(line.note, 120)
     return _cells(
         (f"v{line.version}", "strong"),

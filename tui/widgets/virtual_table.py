@@ -21,7 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.core.text import safe_text
-from tui.widgets.columns import GAP, Cell, Column, Row, Slot, SortValue, fit_cell, plan
+from tui.widgets.columns import GAP, Cell, Column, Row, Slot, SortValue, fit_cell, plan, wrap_cells
 from tui.widgets.row_model import RowModel
 from tui.widgets.table_messages import EdgeReached, FollowChanged, RowHighlighted, RowSelected
 
@@ -390,7 +390,8 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def _empty(self, y: int, width: int) -> Strip:
         body = self.size.height - self._header_rows
-        if y - self._header_rows != max(0, body // 2 - 1):
+        words = wrap_cells(safe_text(self.empty_text, 256), width - 2)
+        at = y - self._header_rows - max(0, (body - len(words)) // 2)
+        if not 0 <= at < len(words):
             return Strip.blank(width, self._style("", False))
-        style = self._style("empty", False)
-        return Strip([Segment(fit_cell(safe_text(self.empty_text, 256), width, "center"), style)])
+        return Strip([Segment(fit_cell(words[at], width, "center"), self._style("empty", False))])
