@@ -143,6 +143,11 @@ class PgJournal:
         return self._chain.seq
 
     @property
+    def chain(self) -> Chain:
+        """A copy of the chain's end at `seq`."""
+        return self._chain.copy()
+
+    @property
     def epoch(self) -> int:
         """The epoch of this run, 0 while the journal is not open."""
         return self._writer.epoch

@@ -19,6 +19,7 @@ from db.check import check_start
 from db.connect import OPERATOR, connect
 from db.database import Database
 from db.journal import PgJournal
+from db.outage import OutageJournal
 from db.queries import Queries
 from engine import paths, publish, status
 from engine.client import ConfigLine, EquityPoint
@@ -78,7 +79,7 @@ class Session:
         self.dsn = ""
         self.feed: Feed
         self.pacer: Pacer | None = None
-        self.journal: PgJournal | None = None
+        self.journal: OutageJournal | None = None
         self.engine: Engine
         self.meter: Meter | None = None
         self._why = "end of feed"
@@ -118,9 +119,8 @@ class Session:
         for said in self._notes:
             log.warning("schema.check", said=said)
         self.client.say("opening the journal")
-        journal = self.journal = PgJournal(
-            self.dsn, ledger_dir=directory, ensure=self._ensure, instruments=self.feed.instruments
-        )
+        inner = PgJournal(self.dsn, ledger_dir=directory, ensure=self._ensure, instruments=self.feed.instruments)
+        journal = self.journal = OutageJournal(inner, self._outage)
         opening = await journal.open()
         first: list[ev.Event] = []
         if opening.ledger.seq == 0:
@@ -153,9 +153,14 @@ class Session:
         self._history_candles = market.candles
         self.client.attach(self, opening.recent, await self._equity_history())
         await self.engine.start()
+        journal.keeps = live
         status.write_facts(directory, state.ledger)
 
-    def _watched(self, journal: PgJournal, ledger: Ledger) -> Meter:
+    def _outage(self, down_since: float | None) -> None:
+        self.client.database(down_since)
+        self.engine.dispatch.unrecorded = down_since is not None
+
+    def _watched(self, journal: OutageJournal, ledger: Ledger) -> Meter:
         """The watch over the house, from what the ledger knows of it."""
         clock: ExchangeClock | None = getattr(self.feed, "clock", None)
         watch = HouseWatch(ledger.house, time.monotonic)
@@ -163,12 +168,8 @@ class Session:
 
     def _ensure(self) -> None:
         """The writer has no connection: bring the embedded server back if it died, and say so meanwhile and afterwards."""
-        lost = (
-            self.journal is not None
-            and self.journal.epoch > 0
-            and self.database.server is not None
-            and self.client.down_mono is None
-        )
+        opened = self.journal is not None and self.journal.epoch > 0
+        lost = opened and self.database.server is not None and self.client.down_mono is None
         if lost:
             self.client.database(time.monotonic())
         if self.database.ensure():

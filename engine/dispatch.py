@@ -14,12 +14,14 @@ from engine.ports import Venue
 
 
 class Dispatch:
-    """Turns durable intents into sends. `hold` is the kill key's first press: set from any thread, seen at the next send."""
+    """Turns durable intents into sends. `hold` is the kill key's first press: set from any thread, seen at the next send.
+    `unrecorded` says that what is decided is in memory alone, because the database is away.
+    """
 
     def __init__(self, venue: Venue, latch: Latch | MemoryLatch, ledger: Ledger) -> None:
         self.venue = venue
         self.latch = latch
-        self.hold = False
+        self.hold = self.unrecorded = False
         self.sent = 0
         self._last_number = ledger.intents
         self._refused: deque[OrderReport] = deque()
@@ -68,6 +70,8 @@ class Dispatch:
         """Why an entry must not be sent after all; empty when it may. Synchronous with the send."""
         if self.latch.is_set():
             return "the halt latch is set"
+        if self.unrecorded:
+            return "the database is down"
         if self.hold or ledger.held:
             return "entries are held"
         if ledger.state is not ACTIVE:

@@ -106,8 +106,10 @@ def _beyond(value: float, limits: tuple[float, float], share: float) -> int:
 class Answering(Protocol):
     """A journal that knows when its database answered last (time.monotonic, s) and how long it took."""
 
-    answered_mono: float
-    answer_ms: float
+    @property
+    def answered_mono(self) -> float: ...
+    @property
+    def answer_ms(self) -> float: ...
 
 
 class Meter:

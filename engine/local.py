@@ -242,7 +242,9 @@ class LocalClient:
         self._take(recorded)
 
     def database(self, down_since: float | None) -> None:
-        self._down_mono = time.monotonic() if down_since is not None else None
+        """`down_since` is time.monotonic; of two words on one outage the first counts."""
+        if down_since is None or self._down_mono is None:
+            self._down_mono = down_since
 
     def _take(self, recorded: Sequence[Recorded]) -> None:
         with self._lock:

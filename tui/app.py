@@ -46,6 +46,8 @@ from tui.widgets.logbook import LogBook
 REFRESH_S = 0.25
 #: Events are read at most this often, the equity curve at most that often: 7 kB a repaint each at 200x50.
 LOG_S, CURVE_S = 1.0, 2.0
+#: What lies under a dialog is shown anew this often: each time costs the whole screen again, 28 kB at 200x50.
+BENEATH_S = 4.0
 #: A screen error stays in the banner this long after it was last seen.
 PROBLEM_SHOWN_S = 60.0
 #: An answer of the engine is looked for this soon after a command, and at every refresh.
@@ -123,7 +125,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.problem = ""
         self._problem_mono = 0.0
         self._frozen_since: float | None = None
-        self._log_mono = self._curve_mono = float("-inf")
+        self._log_mono = self._curve_mono = self._beneath_mono = float("-inf")
         self._curve_seq = -1
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
         self._kill_dialog: KillDialog | None = None
@@ -188,7 +190,10 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         pressed = self._panic.leftover()
         if pressed is not None:
             self._pressed_before(pressed)
-        for screen in self.screen_stack:
+        beneath = present.mono - self._beneath_mono >= BENEATH_S
+        if beneath:
+            self._beneath_mono = present.mono
+        for screen in self.screen_stack if beneath else self.screen_stack[-1:]:
             if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
                 screen.show(present if getattr(screen, "of_now", False) else frame)
 

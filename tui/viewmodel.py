@@ -255,7 +255,8 @@ def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
         yield Banner("CRIT", text, f"stuck {snapshot.beat_mono}")
     if snapshot.database_down_mono is not None:
         age = minutes(frame.mono - snapshot.database_down_mono)
-        text = f"DB DOWN {age} - nothing is sent until it is back; retrying - F9 needs no database"
+        rest = "exits in memory" if snapshot.replay is None else "time stands still"
+        text = f"DB DOWN {age} - no entries, {rest} - start it - {key_of('screen.operations')}: ops"
         yield Banner("CRIT", text, f"database {snapshot.database_down_mono}")
     if snapshot.feed_status.startswith("down"):
         text = (
