@@ -229,13 +229,6 @@ class Series:
         self._heard_ts, self._heard_after = value.received_ts, self.bars
         self._keep(value.ts, self.last)
 
-    @property
-    def due(self) -> int | None:
-        """When the next word is due: a bar after a bar, at once after a quote; None when nothing was heard."""
-        if self._heard_after == self.bars:
-            return self._heard_ts
-        return self.tail[-1].received_ts + self.tail[-1].timeframe_us if self.bars else None
-
     def _keep(self, ts: int, price: float) -> None:
         """Remember a price between bars, second by second, as long as `band` may ask for it."""
         second, heard = ts // SECOND_US, self._heard

@@ -6,6 +6,7 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.core import decide
@@ -222,6 +223,10 @@ def test_a_fold_that_cannot_be_true_stops() -> None:
 
 async def test_a_tick_goes_through_the_same_door_as_every_input(tmp_path: Path) -> None:
     world = await World(tmp_path).open()
+    (series,) = world.engine.state.market.series.values()
+    await world.candle(99, 99, 98, 98)
+    later = msgspec.structs.replace(series.tail[-1], ts=START + 600_000_000)
+    assert list(decide.step(world.engine.state, later, world.engine.setup)) == [] and series.tail[-1] is later
     day = decide.step(world.engine.state, Tick(ts=START + 86_400_000_000), world.engine.setup)
     assert of(list(day), ev.DayStarted)
 
@@ -260,6 +265,19 @@ async def test_an_entry_that_fills_after_the_flattening_began_is_flattened_too(t
     assert [e.origin for e in of(events, ev.OrderSubmitted)] == ["FLATTEN"]
     (stop,) = world.ledger.stops.values()
     assert list(stop.positions.values()) == [""]
+
+
+async def test_an_entry_that_fills_after_its_cancel_was_sent_stays_and_is_no_concern_of_the_stop(
+    tmp_path: Path,
+) -> None:
+    world = await waiting(tmp_path)
+    (order,) = world.ledger.orders.values()
+    cancel = Command(ts=START, cause=AT, verb=Verb.CANCEL, actor="tester", reason="orders only", policy="cancel")
+    decide.step(world.engine.state, cancel, world.engine.setup)
+    assert world.ledger.stops
+    events = list(decide.step(world.engine.state, _fill(order.id, "1"), world.engine.setup))
+    assert "FLATTEN" not in [e.origin for e in of(events, ev.OrderSubmitted)]
+    assert len(world.ledger.positions) == 1 and all(not stop.positions for stop in world.ledger.stops.values())
 
 
 async def test_a_stop_does_not_wait_for_positions_that_it_did_not_find(tmp_path: Path) -> None:
