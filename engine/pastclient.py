@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from engine.client import Bar, ConfigLine, EngineClient, EquityPoint, OrderView, Outcome, Snapshot, TradeView
+from engine.client import Bar, ConfigLine, EquityPoint, OrderView, Outcome, Snapshot, TradeView
 from engine.core.events import ConfigActivated, OrderDenied, Recorded
 from engine.core.types import Verb
 from engine.history import GATE_EVENTS, Acknowledgement, FillView, History, JournalHistory, Place, Told, ready
@@ -23,12 +23,12 @@ REFUSED = "PAST: nothing can be done from here"
 
 
 class PastClient:
-    """`engine.client.EngineClient` of one moment. Of `present` only the machine is asked."""
+    """`engine.client.EngineClient` of one moment."""
 
-    def __init__(self, picture: Picture, present: EngineClient) -> None:
+    def __init__(self, picture: Picture, machine: TimeMachine) -> None:
         self.picture = picture
-        self._present = present
-        self._history = PastHistory(present.machine, picture)
+        self._machine = machine
+        self._history = PastHistory(machine, picture)
 
     def snapshot(self) -> Snapshot | None:
         return self.picture.snapshot
@@ -81,7 +81,7 @@ class PastClient:
 
     @property
     def machine(self) -> TimeMachine:
-        return self._present.machine
+        return self._machine
 
     def submit(
         self, verb: Verb, *, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""

@@ -25,7 +25,7 @@ from tui.actions import bindings, find, remap
 from tui.alerts import Alerts
 from tui.bell import BellRinger
 from tui.ordering import OrderKeys
-from tui.past import OF_THE_PRESENT, REFUSED, TimeKeys, Travelling
+from tui.past import OF_THE_PRESENT, TimeKeys, Travelling
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
 from tui.saving import export
@@ -199,6 +199,8 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     def _read_slowly(self, mono: float, snapshot: Snapshot) -> None:
         """Events and curve: whole panels are painted anew with them, so that they come less often than ticks."""
+        if self.past.home is not None:
+            return  # nothing comes any more
         seq = snapshot.seq
         if seq != self.now_book.seq and mono - self._log_mono >= LOG_S:
             self._log_mono = mono
@@ -228,10 +230,10 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     def may_command(self) -> bool:
         """Whether commands may be given from here; says so if not."""
-        if self.read_only:
+        if self.past.client is not None:
+            self.toast(self.past.refusal, failed=True)
+        elif self.read_only:
             self.toast("read-only: this cockpit gives no commands; start it without --view", failed=True)
-        elif self.past.client is not None:
-            self.toast(REFUSED, failed=True)
         return not self.read_only and self.past.client is None
 
     def ask(
@@ -245,7 +247,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
     ) -> None:
         """Submit a command; `answered` is called on the UI loop with the engine's answer, or with why there is none."""
         if self.read_only or (self.past.client is not None and verb not in OF_THE_PRESENT):
-            answered(Outcome(False, "read-only" if self.read_only else REFUSED))
+            answered(Outcome(False, "read-only" if self.read_only else self.past.refusal))
             return
         policy = "keep_with_exits" if verb is Verb.HALT else ""
         future = self.engine.submit(
@@ -359,7 +361,9 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         """Ask; a second Ctrl+Q is the answer."""
         from tui.screens.plain import QuitDialog
 
-        if isinstance(self.screen, QuitDialog):
+        if self.past.home is not None:
+            self._leave(RETURN_STOPPED)  # no engine ends with it
+        elif isinstance(self.screen, QuitDialog):
             self.screen.action_stop()
         else:
             self.push_screen(QuitDialog(self._look()), self._quit_answered)

@@ -41,17 +41,32 @@ REFUSED = "PAST on the screen: nothing is sent from here but the kill key; Esc: 
 
 
 class TimeKeys:
-    """Where in time the cockpit is. `client` is None in the present; `era` changes with every moment that is shown."""
+    """Where in time the cockpit is. `client` is None in the present; `era` changes with every moment that is shown.
+
+    `home` is the moment that stands in the place of now where no engine runs: `quantsail replay --at`.
+    """
 
     def __init__(self, app: CockpitApp) -> None:
         self._app = app
         self.client: PastClient | None = None
+        self.home: PastClient | None = None
         self.book = LogBook()
         self.era = 0
         self._future: Future[Picture] | None = None
         self._wanted = 0
         self._since = 0.0
         self._kind = ""
+
+    def stay(self, home: PastClient) -> None:
+        """There is no present, only this ledger: everything begins at a moment, and comes back to it."""
+        self.home = home
+        self._look_at(home)
+        self._app.frame = self.over(self._app.present)
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing is sent."""
+        return REFUSED if self.home is None else "PAST of a ledger: no engine runs behind this screen, nothing is sent"
 
     # -- what the frame says -----------------------------------------------------------------------------------------
 
@@ -70,9 +85,9 @@ class TimeKeys:
             said = self.seeking()
             return replace(present, notices=(*present.notices, Banner("INFO", said))) if said else present
         picture = self.client.picture
-        now = present.snapshot.now if present.snapshot is not None else picture.head.ts
+        now = present.snapshot.now if present.snapshot is not None and self.home is None else picture.head.ts
         place = (picture.ts, max(0, now - picture.ts), picture.seq, picture.head.seq, picture.kind)
-        mark = PastMark(*place, present, self.seeking())
+        mark = PastMark(*place, None if self.home is not None else present, self.seeking())
         return replace(present, snapshot=picture.snapshot, past=mark, frozen_since=None, alerts=())
 
     # -- keys --------------------------------------------------------------------------------------------------------
@@ -144,7 +159,8 @@ class TimeKeys:
             ts = moment(text, now)
             return f"write {HINT}" if ts is None else "" if ts <= now else "that is not past yet"
 
-        label = f"Time: {HINT}{'; empty: back to now' if self.client is not None else ''}"
+        back = "the moment that was asked for" if self.home is not None else "now"
+        label = f"Time: {HINT}{f'; empty: back to {back}' if self.client is not None else ''}"
         self._app.push_screen(AskDialog("show everything as it was at", label, refuse), self._to_time)
 
     def _to_time(self, typed: str | None) -> None:
@@ -163,7 +179,11 @@ class TimeKeys:
         if self._stop():
             self._app.toast("reading the past: cancelled")
             return
-        if self.client is not None:
+        if self.home is not None:
+            if self.client is not self.home:
+                self._look_at(self.home)
+                self._app.tick()
+        elif self.client is not None:
             self.client = None
             self.era += 1
             self._app.tick()
@@ -175,11 +195,14 @@ class TimeKeys:
 
     @property
     def busy(self) -> bool:
-        return self.client is not None or self._future is not None
+        """Whether there is something to come back from."""
+        return self.client is not self.home or self._future is not None
 
     # -- the machine's answers -----------------------------------------------------------------------------------------
 
     def _now(self) -> int | None:
+        if self.home is not None:
+            return self.home.picture.head.ts
         snapshot = self._app.engine.snapshot()
         if snapshot is None:
             self._app.toast("the engine has not reported yet", failed=True)
@@ -223,18 +246,21 @@ class TimeKeys:
         elif not done.cancelled():
             picture = done.result()
             if self.client is not None and picture.seq == self.client.picture.seq == picture.head.seq and self._wanted:
-                self._app.toast("this is the newest event: Esc is back to now")
+                self._app.toast("this is the newest event" + (": Esc is back to now" if self.home is None else ""))
             self._show(picture)
 
     def _show(self, picture: Picture) -> None:
         from engine.pastclient import PastClient
 
-        self.client = PastClient(picture, self._app.engine)
+        self._look_at(PastClient(picture, self._app.engine.machine))
+        self._app.tick()
+
+    def _look_at(self, client: PastClient) -> None:
+        picture, self.client = client.picture, client
         self.book = LogBook()
         self.book.entries.extend(picture.log)
         self.book.seq, self.book.version, self.book.bots = picture.seq, 1, picture.names
         self.era += 1
-        self._app.tick()
 
 
 class Travelling(App[int]):

@@ -13,14 +13,15 @@ from tui.viewmodel import Frame, Line, Piece, Span, banner_line, banners, change
 
 
 class PastMark(NamedTuple):
-    """The moment that is shown: its time (us UTC), how long ago that is, the event's seq and type, the newest seq, and now."""
+    """The moment that is shown: its time (us UTC), how long ago that is, the event's seq and type, the newest seq, and now; None
+    where no engine runs: it is then as long before the newest event."""
 
     ts: int
     ago_us: int
     seq: int
     head: int
     kind: str
-    present: Frame
+    present: Frame | None
     seeking: str
 
 
@@ -36,7 +37,18 @@ def second_line(frame: Frame) -> tuple[str, Line]:
     past = frame.past
     if past is None:
         return banner_line(frame)
+    place = Span(f" │ event {past.seq:,} of {past.head:,}: {past.kind}")
     present = past.present
+    if present is None:
+        ledger = safe_text(frame.snapshot.ledger, 60) if frame.snapshot is not None else ""
+        before = f"{fmt_age_us(past.ago_us)} before the newest event" if past.ago_us else "the newest event"
+        said = past.seeking or f"of ledger {ledger}, no engine behind it"
+        return "PAST", [
+            Span(f" PAST {fmt_datetime(past.ts)}", "strong"),
+            Span(f" │ {said}"),
+            Span(f" │ {before}"),
+            place,
+        ]
     now = f"NOW {state_word(present, present.snapshot)}" if present.snapshot is not None else "NOW starting"
     worst = next((banner for banner in banners(present) if banner.severity == "CRIT"), None)
     if worst is not None:
@@ -44,7 +56,7 @@ def second_line(frame: Frame) -> tuple[str, Line]:
     return "PAST", [
         Span(f" PAST {fmt_datetime(past.ts)}, {fmt_age_us(past.ago_us)} ago - {key_of('now')}: now", "strong"),
         Span(f" │ {past.seeking or now}"),
-        Span(f" │ event {past.seq:,} of {past.head:,}: {past.kind}"),
+        place,
     ]
 
 

@@ -220,12 +220,13 @@ def events(
 def replay(
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="As 2026-11-21 03:12:04, 03:12 or -4h, in UTC.")],
     ledger: Which = "",
+    plain: Annotated[bool, typer.Option("--plain", help="Print it, also on a terminal.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The ledger as it was at a time, folded from the journal alone; reads only, whether an engine runs or not."""
+    """The ledger as it was, from the journal alone: in the cockpit, or printed where there is no terminal. Reads only."""
     from engine.cli.replay import replay as show
 
-    raise typer.Exit(show(ledger, at, as_json=as_json))
+    raise typer.Exit(show(ledger, at, plain=plain, as_json=as_json))
 
 
 @app.command()

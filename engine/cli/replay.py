@@ -1,10 +1,11 @@
-"""`quantsail replay --at TIME`: the state of a ledger as it was, from its journal alone, read only."""
+"""`quantsail replay --at TIME`: a ledger as it was, from its journal alone, read only: in the cockpit, or printed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -14,12 +15,13 @@ from engine.cli.ledgers import choose
 from engine.core.canonical import decimal_text
 
 
-def replay(ledger: str, at: str, *, as_json: bool) -> int:
-    """Print what `Picture` knows of a moment. Exits with one line where there is none."""
+def replay(ledger: str, at: str, *, plain: bool = False, as_json: bool = False) -> int:
+    """Show what `Picture` knows of a moment. Exits with one line where there is none."""
     from db.database import Database
     from engine.journals import PgSource
     from engine.reading import Reader
     from engine.timemachine import TimeMachine
+    from tui.driver import terminal_problem
     from tui.moments import HINT, moment
 
     entry = choose(ledger)
@@ -35,6 +37,8 @@ def replay(ledger: str, at: str, *, as_json: bool) -> int:
             if ts is None:
                 fail(f"--at {at}: write {HINT}", Exit.USAGE)
             picture = machine.at_time(ts).result()
+            if not plain and not as_json and sys.stdout.isatty() and terminal_problem() is None:
+                return _cockpit(picture, machine)
         finally:
             reader.close()
     finally:
@@ -45,6 +49,27 @@ def replay(ledger: str, at: str, *, as_json: bool) -> int:
     else:
         sys.stdout.write(page(found))
     return Exit.OK
+
+
+def _cockpit(picture: Any, machine: Any) -> int:
+    """All screens at that moment. No engine is behind them: nothing can be sent, and the end of the screen is the end."""
+    from engine import logs
+    from engine.pastclient import PastClient
+    from tui import settings
+    from tui.app import RETURN_STOPPED, CockpitApp
+    from tui.watch import Watch
+
+    class Cockpit(CockpitApp):
+        def on_ready(self) -> None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave, RETURN_STOPPED)
+
+    logs.set_up()
+    client = PastClient(picture, machine)
+    watch = Watch(paths.data_home(), settings.path())
+    app = Cockpit(client, crash_log=paths.logs_dir() / "crash.log", read_only=True, watch=watch)
+    app.past.stay(client)
+    result = app.run(mouse=watch.settings.mouse)
+    return Exit.OK if result is not None else Exit.REFUSED
 
 
 def facts(picture: Any) -> dict[str, Any]:

@@ -18,20 +18,13 @@ def machine(desk: Desk, ledger: str) -> TimeMachine:
     return TimeMachine(PgSource(reader), reader, "a")
 
 
-class Present:
-    """As much of an engine as a past client asks."""
-
-    def __init__(self, machine: TimeMachine) -> None:
-        self.machine = machine
-
-
 def looked(desk: Desk, ledger: str, seqs: list[int]) -> list[object]:
     """Everything that screens ask of some moments."""
     tested = machine(desk, ledger)
     found: list[object] = []
     for seq in seqs:
         picture: Picture = tested.at_seq(seq).result()
-        client = PastClient(picture, Present(tested))  # type: ignore[arg-type]
+        client = PastClient(picture, tested)
         history = client.history
         fills = history.fills(None, 50).result()
         found += [picture, fills, history.orders(None).result(), history.events(10**9, 300).result()]
@@ -40,7 +33,8 @@ def looked(desk: Desk, ledger: str, seqs: list[int]) -> list[object]:
             tested.next_of(seq, "OrderFilled", -1).result() if fills else None,
             history.seq_at(picture.ts).result(),
         ]
-        found += [tested.at_time(picture.ts).result()]
+        found += [tested.at_time(picture.ts).result(), client.operations().result()]
+        found += [client.standing(bot.id).result() for bot in picture.snapshot.bots]
     return found
 
 

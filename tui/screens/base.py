@@ -131,7 +131,9 @@ class CockpitScreen(Screen[None]):
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:
     """What a screen depends on: the picture, the second (ages are in seconds), the words beside it, the room for it."""
-    present = frame.past.present.snapshot if frame.past is not None else frame.snapshot
+    present = (
+        frame.past.present.snapshot if frame.past is not None and frame.past.present is not None else frame.snapshot
+    )
     number = None if present is None else present.number
     said = (
         frame.progress,
@@ -158,7 +160,7 @@ def starting_lines(frame: Frame) -> list[Line]:
 def too_small(frame: Frame, width: int, height: int) -> list[Line]:
     """What a screen without room still shows: mode, state, the kill key."""
     kill = key_of("kill")
-    frame = frame.past.present if frame.past is not None else frame
+    frame = (frame.past.present if frame.past is not None else None) or frame
     snapshot = frame.snapshot
     word = f"{safe_text(snapshot.mode, 8)} {state_word(frame, snapshot)}" if snapshot is not None else "STARTING"
     return [

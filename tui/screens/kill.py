@@ -144,7 +144,7 @@ class NoKillDialog(Dialog[None]):
     """Where the kill key gives no command, it says what does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("enter", "leave", "Back"), ("q", "leave", "Back")]
-    heading = "nothing was stopped: this cockpit only looks (--view)"
+    heading = "nothing was stopped: this cockpit only looks"
     severity = "-danger"
 
     def __init__(self, ledger: str) -> None:
