@@ -41,6 +41,14 @@ class Traveller:
 
     def __init__(self, app: CockpitApp, stage: Stage, clock: StageClock, pilot: Pilot[Any]) -> None:
         self.app, self.stage, self.clock, self.pilot = app, stage, clock, pilot
+        self.said: list[str] = []
+        toast = app.toast
+
+        def kept(text: str, *, failed: bool = False) -> None:
+            self.said.append(text)
+            toast(text, failed=failed)
+
+        app.toast = kept  # type: ignore[method-assign]
 
     async def press(self, *keys: str) -> None:
         for key in keys:
@@ -77,7 +85,8 @@ class Traveller:
         return "\n".join(self.rows())
 
     def toasts(self) -> str:
-        return " ".join(str(one.message) for one in self.app._notifications)
+        """All that were shown: they do not wait for a busy machine."""
+        return " ".join(self.said)
 
 
 @asynccontextmanager
