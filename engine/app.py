@@ -23,7 +23,6 @@ from db.outage import OutageJournal
 from db.queries import Queries
 from engine import paths, publish, status
 from engine.client import ConfigLine, EquityPoint
-from engine.config_diff import diff
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.canonical import decimal_text
@@ -47,6 +46,7 @@ from engine.naming import check_bound, default_ledger_name, one_currency, url_le
 from engine.options import Options, OptionsError, make_feed
 from engine.past import Past, Recording
 from engine.runtime import Engine
+from engine.shelf import config_lines, store_config
 from engine.strategies import factories_for
 from engine.venues.paper import PaperVenue
 
@@ -240,6 +240,14 @@ class Session:
         finally:
             await conn.close()
 
+    async def document(self, version: int) -> object:
+        """A version as it was stored."""
+        return (await self._load_config(version))[0]
+
+    async def store_config(self, text: str, note: str, actor: str) -> int:
+        """The next version, by an operator; checked as `config new` does. Raises ConfigError, StrategyError, ConfigStoreError."""
+        return await store_config(self.dsn, self.directory, text, note, actor)
+
     async def configs(self) -> Sequence[ConfigLine]:
         """The versions, each with its difference to the active one, and why it cannot be activated."""
         conn = await self._reader()
@@ -369,31 +377,3 @@ def _position_after(batch: Sequence[FeedInput], candles: int) -> int:
                 return index
             seen += 1
     return len(batch)
-
-
-async def config_lines(conn: Any, active: dict[str, Any] | None) -> list[ConfigLine]:
-    """Every stored version as a line; a tampered or invalid one says so instead of being hidden."""
-    lines = []
-    for row in await config_store.list(conn):
-        problem = ""
-        changes: tuple[str, ...] = ()
-        try:
-            document, _ = await config_store.get(conn, row.version)
-            changes = diff(active, document)
-            parse_config(document)
-        except (config_store.ConfigStoreError, ConfigError) as error:
-            problem = str(error)
-        lines.append(
-            ConfigLine(
-                version=row.version,
-                sha256=row.sha256,
-                actor=row.actor,
-                note=row.note,
-                created_ts=row.created_ts,
-                activated_ts=row.activated_ts,
-                is_active=row.is_active,
-                diff=tuple(changes),
-                problem=problem,
-            )
-        )
-    return lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -234,6 +234,19 @@ class Outcome(msgspec.Struct, frozen=True):
 
     done: bool
     text: str
+
+
+@runtime_checkable
+class ConfigShelf(Protocol):
+    """A client that can read a config version whole, and store another one."""
+
+    def document(self, version: int) -> Future[object]:
+        """The JSON document of a version."""
+        ...
+
+    def store_config(self, text: str, note: str, actor: str) -> Future[int]:
+        """Check a document (JSON text) and store it as the next version: its number, or the error that says why not."""
+        ...
 
 
 class EngineClient(Protocol):

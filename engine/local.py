@@ -52,6 +52,10 @@ class Running(Protocol):
 
     def configs(self) -> Coroutine[Any, Any, Sequence[ConfigLine]]: ...
 
+    def document(self, version: int) -> Coroutine[Any, Any, object]: ...
+
+    def store_config(self, text: str, note: str, actor: str) -> Coroutine[Any, Any, int]: ...
+
 
 class LocalClient:
     """Implements `engine.client.EngineClient`, and `engine.runtime.Observer` on the engine's side."""
@@ -98,6 +102,12 @@ class LocalClient:
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._on_loop(lambda running: running.configs())
+
+    def document(self, version: int) -> Future[object]:
+        return self._on_loop(lambda running: running.document(version))
+
+    def store_config(self, text: str, note: str, actor: str) -> Future[int]:
+        return self._on_loop(lambda running: running.store_config(text, note, actor))
 
     def standing(self, bot: str = "", exchange: str = "", symbol: str = "") -> Future[Standing]:
         async def look(running: Running) -> Standing:

@@ -26,6 +26,8 @@ def set_up() -> None:
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
+    # What a library says without a handler goes to stderr, tracebacks and all, and stderr is the cockpit's screen.
+    logging.getLogger().addHandler(logging.NullHandler())
     root = logging.getLogger("quantsail")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

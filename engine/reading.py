@@ -79,7 +79,9 @@ class Reader:
             self._making = asyncio.Lock()
         async with self._making:
             if self._pool is None:
-                self._pool = await create_pool(self._dsn, "qs_view", name="quantsail cockpit", max_size=POOL_MAX)
+                self._pool = await create_pool(
+                    self._dsn, "qs_view", name="quantsail cockpit", min_size=0, max_size=POOL_MAX
+                )
         async with acquire(self._pool, OPERATOR) as conn:
             return await work(conn)
 

@@ -354,7 +354,14 @@ ACTIONS: tuple[Action, ...] = (
         help="Roll back: select the version that was active before this one, then A",
         keys=("B",),
     ),
-    Action(name="new_config", target="configs", label="new", help="How to add a version", keys=("n",)),
+    Action(
+        name="new_config",
+        target="configs",
+        label="new",
+        help="Make a version from the one under the cursor: a form, or $EDITOR",
+        keys=("n",),
+        danger=1,
+    ),
     Action(name="reload", target="configs", label="reload", help="Read the list again", keys=("r",)),
 )
 

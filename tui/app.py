@@ -129,6 +129,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self._curve_seq = -1
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
         self._kill_dialog: KillDialog | None = None
+        self.lends_terminal = False
         self._panic = PanicKey(clock, self._kill_submit)
         self._use(self.settings)
         self.frame = self.present = self._look()

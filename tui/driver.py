@@ -200,7 +200,8 @@ class SafeDriver(LinuxDriver):
 
     @property
     def can_suspend(self) -> bool:
-        return False
+        """Only while the app hands the terminal to an editor of the operator; Ctrl+Z never stops an engine."""
+        return bool(getattr(self._app, "lends_terminal", False))
 
     @property
     def writer(self) -> LossyWriter | None:

@@ -49,8 +49,7 @@ def _with_connection(entry: LedgerEntry, work: Any) -> Any:
 def read_document(path: Path) -> Any:
     """The JSON of a file; lines that begin with // are comments. Exits with one line that names file, line and column."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_number)
+        return document_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         fail(f"{path}: {error.strerror}")
     except UnicodeDecodeError:
@@ -59,6 +58,11 @@ def read_document(path: Path) -> Any:
         fail(f"{path}: not a document: nested too deeply")
     except ValueError as error:
         fail(f"{path}: not JSON: {error}")
+
+
+def document_of(text: str) -> Any:
+    """The JSON of a text in which whole lines may be // comments. Raises ValueError, RecursionError."""
+    return json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def without_comments(text: str) -> str:
@@ -184,7 +188,7 @@ def new(path: Path, ledger: str, note: str, *, as_json: bool) -> int:
 def _lines_of(ledger: str) -> Sequence[Any]:
     async def read(conn: Any) -> Any:
         from db import configs
-        from engine.app import config_lines
+        from engine.shelf import config_lines
 
         try:
             active = await configs.active(conn)

@@ -24,6 +24,7 @@ from engine.client import (
     Snapshot,
     TradeView,
 )
+from engine.core.config import canonical, default_config
 from engine.core.events import Recorded
 from engine.core.types import MINUTE_US, Verb, uuid7
 from engine.history import History, MemoryHistory, ready
@@ -278,6 +279,7 @@ class FakeEngine:
         self.answers: dict[Verb, Outcome | Exception] = {}
         self.stands: Standing | None = None
         self.runs_on: Operations | None = None
+        self.stored: list[tuple[str, str, str]] = []
         self.stood: list[tuple[str, str, str]] = []
         self.history: History = MemoryHistory(lambda: self.log, lambda: NOW)
 
@@ -313,6 +315,13 @@ class FakeEngine:
         future: Future[Sequence[ConfigLine]] = Future()
         future.set_result(self.lines)
         return future
+
+    def document(self, version: int) -> Future[object]:
+        return ready(msgspec.json.decode(canonical(default_config())))
+
+    def store_config(self, text: str, note: str, actor: str) -> Future[int]:
+        self.stored.append((text, note, actor))
+        return ready(max(line.version for line in self.lines) + 1)
 
     def bars(self, exchange: str, symbol: str, after_ts: int = -1) -> tuple[int, Sequence[Bar]]:
         return MINUTE_US, [bar for bar in self.tails.get((exchange, symbol), []) if bar[0] > after_ts]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from concurrent.futures import Future
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
 
-from engine.client import ConfigLine
+from engine.client import ConfigLine, ConfigShelf
 from tui.actions import bindings
 from tui.screens.base import CockpitScreen
 from tui.screens.typed import ActivateDialog, diff_lines
@@ -18,7 +19,7 @@ from tui.viewmodel import Frame, Span
 from tui.widgets.line import SpanBlock
 from tui.widgets.panels import ConfigsPanel
 
-NEW_HINT = "A new version is made outside: quantsail config new FILE, then r here"
+NEW_HINT = "n makes a version from the one under the cursor; outside: quantsail config new FILE, then r here"
 
 
 class ConfigsScreen(CockpitScreen):
@@ -29,6 +30,7 @@ class ConfigsScreen(CockpitScreen):
         super().__init__()
         self._lines: Sequence[ConfigLine] = ()
         self._asked_for = -1
+        self._select = 0  # a version that the next list brings
 
     def body(self) -> Iterable[Widget]:
         yield ConfigsPanel(id="configs")
@@ -62,6 +64,9 @@ class ConfigsScreen(CockpitScreen):
             return
         self._lines = sorted(lines, key=lambda line: -line.version)
         panel.fill(self._lines)
+        if self._select:
+            panel.move_to(str(self._select))
+            self._select = 0
         self._show_diff(panel.selected())
 
     def on_panel_moved(self, event: ConfigsPanel.Moved) -> None:
@@ -77,7 +82,13 @@ class ConfigsScreen(CockpitScreen):
         lines = diff_lines(line)
         if line.problem:
             lines = [[Span("✖ cannot be activated: ", "warn"), Span(line.problem)], *lines]
-        elif not line.is_active:
+        elif line.is_active:
+            lines = [
+                *lines,
+                [],
+                [Span("n ", "key"), Span("makes a new version from this one: a form, or $EDITOR", "dim")],
+            ]
+        else:
             lines = [*lines, [], [Span("A ", "key"), Span(f"activates v{line.version}", "dim")]]
         block.set_lines(lines)
 
@@ -116,4 +127,29 @@ class ConfigsScreen(CockpitScreen):
         self.query_one(ConfigsPanel).move_to(str(target.version))
 
     def action_new_config(self) -> None:
-        self.cockpit.toast(NEW_HINT)
+        """The form, from the version under the cursor; of none there is the active one."""
+        line = self._line(self.query_one(ConfigsPanel).selected())
+        client = self.cockpit.client
+        if line is None or not self.cockpit.may_command() or not isinstance(client, ConfigShelf):
+            self.cockpit.toast(NEW_HINT, failed=True)
+            return
+        version = line.version
+
+        def arrived(done: Future[Any]) -> None:
+            from engine.core.config import ConfigError
+            from tui.screens.configform import ConfigForm
+
+            try:
+                form = ConfigForm(version, done.result())
+            except (ConfigError, RuntimeError, OSError) as error:
+                self.cockpit.toast(f"v{version}: {error}", failed=True)
+            else:
+                self.app.push_screen(form, self._stored)
+
+        self.cockpit.wait_for(client.document(version), arrived)
+
+    def _stored(self, version: int | None) -> None:
+        if version is not None:
+            self._select = version
+            self.cockpit.toast(f"v{version} is stored; A activates it")
+            self.action_reload()

@@ -161,8 +161,8 @@ class ConfigsPanel(Panel):
     columns_of = (
         Column(key="version", title="Version", width=7),
         Column(key="state", title="State", width=10),
-        Column(key="created", title="Made", width=20, min_width=17, priority=3),
-        Column(key="by", title="By", width=12, min_width=9, priority=1),
+        Column(key="created", title="Made", width=17, priority=3),
+        Column(key="by", title="By", width=14, min_width=12, priority=1),
         Column(key="hash", title="Hash", width=10, priority=4, min_screen=120),
         Column(key="changes", title="Diff", width=4, numeric=True, priority=2),
         Column(key="note", title="Note", width=24, min_width=8, grow=True),

@@ -261,7 +261,7 @@ def _config(line: ConfigLine) -> Cells:
     return _cells(
         (f"v{line.version}", "strong"),
         state,
-        (fmt_datetime(line.created_ts), "quiet"),
+        (f"{fmt_datetime(line.created_ts)[:16]}Z", "quiet"),
         (safe_text(line.actor, 16), ""),
         (safe_text(line.sha256, 64)[:10], "quiet"),
         ("" if line.is_active else f"{len(line.diff)}", ""),
