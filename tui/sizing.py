@@ -18,20 +18,16 @@ def grow(widget: Widget, lines: int) -> bool:
     if not neighbours:
         return False
     other = max(neighbours, key=lambda w: w.outer_size.height)
-    height, others = widget.outer_size.height + lines, other.outer_size.height - lines
-    if min(height, others) < LEAST:
+    # As far as the room goes: a small terminal has less than a whole step.
+    own, theirs = widget.outer_size.height, other.outer_size.height
+    lines = min(lines, max(0, theirs - LEAST)) if lines > 0 else -min(-lines, max(0, own - LEAST))
+    if not lines:
         return False
     # What has a share of the room keeps it, so that the column stays full whatever the terminal's height.
-    if not _shares(widget):
-        widget.styles.height = height
-    elif not _shares(other):
-        other.styles.height = others
-        return True
-    else:
-        widget.styles.height = height
-        return True
+    if not _shares(widget) or _shares(other):
+        widget.styles.height = own + lines
     if not _shares(other):
-        other.styles.height = others
+        other.styles.height = theirs - lines
     return True
 
 

@@ -33,9 +33,9 @@ def test_no_text_is_lost_in_its_background_with_sixteen_colours(theme: Theme) ->
     assert len({sixteen(theme.variables[name]) for name in ("up", "down")}) == 2
 
 
-def test_a_terminal_of_sixteen_colours_gets_no_others(tmp_path: Path) -> None:
+def test_a_terminal_of_sixteen_colours_gets_no_others() -> None:
     with Terminal(80, 24) as terminal:
-        argv = [sys.executable, "-m", "tests.tui.keyboard_app", str(tmp_path / "state.json")]
+        argv = [sys.executable, "-m", "tests.tui.keyboard_app"]
         terminal.spawn(argv, {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLORTERM": ""}, ROOT)
         terminal.wait_for("positions (3)")
         assert re.search(rb"\x1b\[[0-9;]*[345]8;[25];", terminal.raw) is None
