@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ GOOD, WARN, BAD = "", "warn", "error"
 RUNS, AUDIT = 6, 200
 #: In the order in which one looks.
 SECTIONS = (
-    "then", "database", "disk", "feeds", "clock", "orders", "reconciliation", "engine runs", "retention", "audit trail",
-    "backups", "smoke runs",
+    "past", "database", "feeds", "engine runs", "disk", "clock", "orders", "reconciliation", "smoke runs", "retention", "backups",
+    "audit trail",
 )  # fmt: skip
 #: Late data, in seconds: said, and said loudly.
 LATE_S = (60, 300)
@@ -77,10 +77,13 @@ def of_engine(running: Running) -> list[Fact]:
     engine, feed = running.engine, running.feed
     now = engine.clock_us() if engine.clock_us is not None else max(engine.state.ledger.now, engine.place.ts)
     down = feed.status.startswith("down")
+    reconnects: Mapping[str, int] | None = getattr(feed, "reconnects", None)  # recorded and simulated data has none
+    total = sum(reconnects.values()) if reconnects is not None else 0
+    said = f"{total} since the start" if reconnects is not None else "none: this data needs no connection"
     found = [
         Fact("feeds", "feed", f"{feed.identity}: {feed.status}", BAD if down else GOOD),
         Fact("feeds", "gaps", f"{len(feed.gaps)}", WARN if feed.gaps else GOOD),
-        Fact("feeds", "reconnects", "not counted yet"),
+        Fact("feeds", "reconnects", said, WARN if total else GOOD),
     ]
     for (exchange, symbol), series in engine.state.market.series.items():
         age = series.age_us(now)
@@ -88,6 +91,8 @@ def of_engine(running: Running) -> list[Fact]:
         level = WARN if late is None or late > LATE_S[0] else GOOD
         level = BAD if late is not None and late > LATE_S[1] else level
         said = "nothing heard yet" if late is None else f"{late} s late, {series.bars:,} bars"
+        if reconnects is not None:
+            said += f", {reconnects[symbol]} reconnects"
         found.append(Fact("feeds", f"{symbol} {exchange}", said, level))
     return [*found, *of_ledger(engine.state.ledger)]
 
@@ -126,7 +131,7 @@ def of_then(ledger: Ledger, trail: Trail) -> Operations:
     """A moment of the past, as far as journal, runs and audit trail tell."""
     written = "~ not recorded: this ledger lives in memory" if trail.written is None else _when(trail.written)
     facts = (
-        Fact("then", "~ not recorded", UNSEEN, WARN),
+        Fact("past", "~ not recorded then", UNSEEN, WARN),
         Fact("database", "written", f"event {ledger.seq:,}: {written}", GOOD if trail.written else WARN),
         *of_ledger(ledger),
         *trail.facts,

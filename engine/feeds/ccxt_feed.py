@@ -75,6 +75,7 @@ class LiveFeed:
         self.first_ts: int | None = None
         self.last_ts: int | None = None
         self.dropped: Counter[str] = Counter()  # reason -> how often the venue sent such a thing
+        self.reconnects: Counter[str] = Counter()  # symbol -> how often it came back after an outage
         self._gaps: list[Gap] = []
         self._lines = {symbol: _Line(symbol) for symbol in sorted(set(symbols))}
         self._instruments = {symbol: instrument_for(exchange_code, symbol) for symbol in self._lines}
@@ -390,6 +391,7 @@ class LiveFeed:
         was_failing, line.failing_since, line.seen = line.failing_since is not None, None, True
         if not was_failing:
             return
+        self.reconnects[line.symbol] += 1
         for other in self._lines.values():
             if other.failing_since is not None and other.waited_since:
                 other.waited_since = self._now()

@@ -225,8 +225,9 @@ def test_an_answer_that_was_late_does_not_close_a_bar_that_it_saw_half(earlier: 
 def test_starting_without_a_network() -> None:
     venue = Venue()
     venue.down.add("all")
-    _, inputs, said = play(venue, 400.0, [(1.0, lambda v: None), (100.0, lambda v: v.down.clear())])
+    feed, inputs, said = play(venue, 400.0, [(1.0, lambda v: None), (100.0, lambda v: v.down.clear())])
     assert said[0].startswith("down since 00:00:0") and said[-1] == "ok"
+    assert feed.reconnects == {BTC: 1, ETH: 1}
     check(inputs, BTC, range(len(closed(inputs, BTC))))
     assert len(closed(inputs, BTC)) >= 5
 

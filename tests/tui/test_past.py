@@ -321,7 +321,7 @@ async def test_gates_bots_and_operations_are_those_of_the_moment(stage: Stage) -
     assert '"name"' in standing.document
     found = await asyncio.wrap_future(tested.operations(picture))
     facts = {(fact.section, fact.name): fact.value for fact in found.facts}
-    assert "loop lag" in facts["then", "~ not recorded"] and found.audit == ()
+    assert "loop lag" in facts["past", "~ not recorded then"] and found.audit == ()
     assert facts["database", "written"] == "event 500: ~ not recorded: this ledger lives in memory"
 
 

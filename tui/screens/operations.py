@@ -107,10 +107,16 @@ class OperationsScreen(AskingScreen[Operations]):
             out.append(_fact("not read", self.problem, "warn"))
         if self.answer is None:
             return [*out, [Span("reading ...", "dim")]] if not self.problem else out
+        alone = False
         for title, facts in sections(self.answer.facts):
-            out += [[], [Span(title, "key")]]
-            out += [_fact(fact.name, fact.value, fact.level) for fact in facts]
-        return out if not of_past else out[1:]
+            if len(facts) == 1:
+                fact = facts[0]
+                out += [] if alone or not out else [[]]
+                out.append(_fact(title, f"{fact.name}: {fact.value}", fact.level))
+            else:
+                out += [[], [Span(title, "key")], *(_fact(fact.name, fact.value, fact.level) for fact in facts)]
+            alone = len(facts) == 1
+        return out
 
     def _verify_line(self, frame: Frame) -> Line:
         if self._verifying_since is not None:
