@@ -289,7 +289,11 @@ ACTIONS: tuple[Action, ...] = (
         keys=("w",),
     ),
     Action(
-        name="next_view.gates", target="gates", label="view", help="On a small screen: board, why, trips", keys=("v",)
+        name="next_view.gates",
+        target="gates",
+        label="view",
+        help="On a small screen: board, why, trips, gates over time",
+        keys=("v",),
     ),
     Action(
         name="start_bot",

@@ -21,12 +21,13 @@ from tui.screens.picker import PickDialog
 from tui.viewmodel import Frame, Span
 from tui.why import Asked, headline, lines, why
 from tui.widgets.gate_tables import GateBoard, TripsTable
+from tui.widgets.gate_times import GateTimes
 from tui.widgets.line import SpanLine
 from tui.widgets.table_messages import EdgeReached
 
 PAGE = 500
 ACCOUNT = "account"
-VIEWS = ("board", "why", "trips")
+VIEWS = ("board", "why", "trips", "times")
 
 
 class GatesScreen(AskingScreen[Standing]):
@@ -48,11 +49,13 @@ class GatesScreen(AskingScreen[Standing]):
         self.why = LinesPanel(id="why")
         self.why.border_title = "why is it not trading?"
         self.trips = TripsTable(id="trips")
+        self.times = GateTimes(id="times")
         self._pager = Pager(self.cockpit, self.trips, "older trips")
         yield self.headline
         yield self.board
         yield self.why
         yield self.trips
+        yield self.times
 
     def on_mount(self) -> None:
         self._show_view()
@@ -73,6 +76,7 @@ class GatesScreen(AskingScreen[Standing]):
             self._scope = ""
         name = f"bot {safe_text(names[self._scope], 24)}" if self._scope else ACCOUNT
         self.board.paint(self._lines(snapshot), name)
+        self.times.show_scope(self._scope, name)
         asked = self._question(snapshot)
         reasons = why(snapshot, asked, self.answer, self._told)
         self.headline.set_line([Span(" "), *headline(asked, reasons)])
@@ -121,6 +125,7 @@ class GatesScreen(AskingScreen[Standing]):
         first, self._read_seq = self._read_seq < 0, book.seq
         self._told = tuple(book.entries)
         self.trips.add(self._told, book.bots)
+        self.times.add(self._told)
         if first:
             self._read_older(None)
 
@@ -131,6 +136,7 @@ class GatesScreen(AskingScreen[Standing]):
 
     def _older_came(self, page: Sequence[Recorded]) -> None:
         self.trips.add(page, self.cockpit.log_book.bots)
+        self.times.add(page)
         self._ended = len(page) < PAGE
 
     def on_virtual_table_edge_reached(self, event: EdgeReached) -> None:
@@ -146,6 +152,7 @@ class GatesScreen(AskingScreen[Standing]):
         """Another moment is shown: what was read of the one before must go."""
         super().forget()
         self._pager.stop()
+        self.times.forget()
         self._told, self._read_seq, self._ended = (), -1, False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -200,9 +207,9 @@ class GatesScreen(AskingScreen[Standing]):
         self._show_view()
 
     def _show_view(self) -> None:
-        """On a small screen one of the three at a time; on a large one all of them."""
+        """On a small screen one of the four at a time; on a large one all of them."""
         for at, name in enumerate(VIEWS):
             self.set_class(at == self._view, f"-view-{name}")
-        self.board.note("v: why, trips" if self.has_class("-w80") else "")
-        shown = (self.board, self.why, self.trips)[self._view]
+        self.board.note("v: why, trips, over time" if self.has_class("-w80") else "")
+        shown = (self.board, self.why, self.trips, self.times)[self._view]
         self.call_after_refresh(shown.focus)
