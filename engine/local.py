@@ -31,8 +31,10 @@ if TYPE_CHECKING:  # the screen makes a client before its first paint; these bri
     from engine.timemachine import TimeMachine
     from engine.trips import Trips
 
-#: Committed events kept for screens; older ones are in the database.
-EVENTS_KEPT = 20_000
+#: Committed events kept for screens: those since the last look, and then some; older ones are in the database.
+EVENTS_KEPT = 2_000
+#: Without a database there is nowhere else to look.
+EVENTS_KEPT_ALONE = 20_000
 #: Points of the equity curve; when full, every second old one goes.
 EQUITY_KEPT = 4_000
 #: A picture is made at least this often: its `beat_mono` tells a screen that the engine lives. Seconds.
@@ -62,7 +64,7 @@ class LocalClient:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._events: deque[Recorded] = deque(maxlen=EVENTS_KEPT)
+        self._events: deque[Recorded] = deque(maxlen=EVENTS_KEPT_ALONE)
         self._equity: list[EquityPoint] = []
         self._snapshot: Snapshot | None = None
         self._progress = "starting"
@@ -145,7 +147,7 @@ class LocalClient:
         if self._history is None:
             from engine.history import MemoryHistory
 
-            self._history = MemoryHistory(lambda: self.events(0, EVENTS_KEPT))
+            self._history = MemoryHistory(lambda: self.events(0, EVENTS_KEPT_ALONE))
         return self._history
 
     @property
@@ -161,7 +163,7 @@ class LocalClient:
                 self._machine = TimeMachine(PgSource(reader), reader, name)
                 return self._machine
             store = getattr(running.engine.journal, "store", None) if running is not None else None
-            source = MemorySource(lambda: Pairs(store.pairs) if store is not None else self.events(0, EVENTS_KEPT))
+            source = MemorySource(lambda: Pairs(store.pairs) if store is not None else self.events(0, EVENTS_KEPT_ALONE))
             machine = TimeMachine(source, Reader(""), name)
             if running is None:
                 return machine  # asked before there is an engine: there will be more to look at
@@ -233,6 +235,8 @@ class LocalClient:
         with self._lock:
             self._trips.catch_up(running.engine.state.ledger)
         if running.dsn:
+            with self._lock:
+                self._events = deque(self._events, maxlen=EVENTS_KEPT)
             from engine.history import PgHistory
             from engine.reading import Reader
 

@@ -38,7 +38,7 @@ from tui.screens.welcome import FirstRun, WelcomeDialog
 from tui.settings import Settings
 from tui.sizing import grow
 from tui.theme import THEMES
-from tui.viewmodel import Frame
+from tui.viewmodel import Frame, banners
 from tui.watch import Watch
 from tui.widgets.line import KeyBar
 from tui.widgets.logbook import LogBook
@@ -126,6 +126,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self._problem_mono = 0.0
         self._frozen_since: float | None = None
         self._log_mono = self._curve_mono = self._beneath_mono = float("-inf")
+        self._loud: list[str] = []
         self._curve_seq = -1
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
         self._kill_dialog: KillDialog | None = None
@@ -191,9 +192,10 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         pressed = self._panic.leftover()
         if pressed is not None:
             self._pressed_before(pressed)
-        beneath = present.mono - self._beneath_mono >= BENEATH_S
+        loud = [banner.key for banner in banners(frame) if banner.key not in frame.seen]  # may lie open under a dialog
+        beneath = loud != self._loud or present.mono - self._beneath_mono >= BENEATH_S
         if beneath:
-            self._beneath_mono = present.mono
+            self._beneath_mono, self._loud = present.mono, loud
         for screen in self.screen_stack if beneath else self.screen_stack[-1:]:
             if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
                 screen.show(present if getattr(screen, "of_now", False) else frame)

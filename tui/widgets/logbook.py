@@ -11,7 +11,7 @@ from engine.core.events import Recorded
 from engine.core.types import Level
 
 #: Events kept for scrolling back; the journal has them all.
-KEPT = 5_000
+KEPT = 2_000
 #: Events read in one repaint; a fast replay commits more, and nobody could read them.
 READ_AT_ONCE = 2_000
 
