@@ -59,6 +59,7 @@ View = Annotated[bool, typer.Option("--view", help="Look only: this cockpit give
 Balance = Annotated[
     str, typer.Option("--balance", metavar="AMOUNT", help="Opening balance of a fresh ledger, in its quote currency.")
 ]
+Plain = Annotated[bool, typer.Option("--plain", help="All that the dashboard shows, in words and columns.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for scripts.")]
 
 
@@ -186,11 +187,11 @@ def resume(reason: Reason = "", bot: Bot = "", ledger: Which = "", as_json: AsJs
 
 
 @app.command()
-def status(ledger: Which = "", as_json: AsJson = False) -> None:
+def status(ledger: Which = "", plain: Plain = False, as_json: AsJson = False) -> None:
     """What is going on: state, equity, positions, open orders. Needs no database."""
     from engine.cli import stop
 
-    raise typer.Exit(stop.show_status(ledger, as_json=as_json))
+    raise typer.Exit(stop.show_status(ledger, as_json=as_json, plain=plain))
 
 
 @app.command()

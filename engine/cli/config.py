@@ -17,6 +17,7 @@ from engine import paths
 from engine.cli.exits import Exit, fail
 from engine.cli.ledgers import LedgerEntry, choose
 from engine.cli.stop import actor
+from engine.config_text import document_of
 
 if TYPE_CHECKING:
     from engine.core.config import Config
@@ -58,29 +59,6 @@ def read_document(path: Path) -> Any:
         fail(f"{path}: not a document: nested too deeply")
     except ValueError as error:
         fail(f"{path}: not JSON: {error}")
-
-
-def document_of(text: str) -> Any:
-    """The JSON of a text in which whole lines may be // comments. Raises ValueError, RecursionError."""
-    return json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_number)
-
-
-def without_comments(text: str) -> str:
-    """Lines whose first characters are // become empty; the others keep their numbers."""
-    return "\n".join("" if line.lstrip().startswith("//") else line for line in text.split("\n"))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that is given twice nobody knows which one was meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is given twice")
-    return found
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
 
 
 def load_config(path: Path) -> Config:

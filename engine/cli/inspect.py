@@ -75,6 +75,7 @@ def show_events(ledger: str, count: int, *, follow: bool, as_json: bool) -> int:
 
     entry = choose(ledger)
     database = Database(os.environ.get("DATABASE_URL", ""), paths.data_home())
+    bots = {bot["id"]: bot["name"] for bot in (entry.status or {}).get("bots", [])}
 
     async def read() -> None:
         from db.connect import OPERATOR, connect
@@ -86,11 +87,11 @@ def show_events(ledger: str, count: int, *, follow: bool, as_json: bool) -> int:
             last = 0
             for row in await queries.newest_events(count):
                 last = row.seq
-                print(_event_line(row, as_json), flush=True)
+                print(_event_line(row, as_json, bots), flush=True)
             while follow:
                 for row in await queries.events_after(last, 1_000):
                     last = row.seq
-                    print(_event_line(row, as_json), flush=True)
+                    print(_event_line(row, as_json, bots), flush=True)
                 await asyncio.sleep(FOLLOW_S)
         finally:
             await conn.close()
@@ -102,17 +103,21 @@ def show_events(ledger: str, count: int, *, follow: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _event_line(row: Any, as_json: bool) -> str:
-    """An event as one line: time, level, type, symbol, and the payload's essentials in the cockpit's words."""
+def _event_line(row: Any, as_json: bool, bots: dict[str, str]) -> str:
+    """An event as one line: time, level, type, symbol, the payload's essentials in the cockpit's words, and its bot."""
     if as_json:
         return json.dumps(msgspec.structs.asdict(row) | {"payload": json.loads(row.payload)}, ensure_ascii=False)
     from engine.core.events import decode
     from tui.widgets.eventtext import describe
 
     when = datetime.fromtimestamp(row.ts / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    said = describe(decode(row.payload.encode())).text
+    event = decode(row.payload.encode())
+    said = describe(event).text
     if row.symbol and row.symbol not in said:
         said = f"{row.symbol} {said}"
+    bot = str(getattr(event, "bot_id", ""))
+    if bot and (name := bots.get(bot, bot[:8])) not in said:
+        said = f"{said}  [{name}]"
     return safe_text(f"{row.seq:>7}  {when}  {row.level:<5}  {row.type:<19} {said}", 400)
 
 

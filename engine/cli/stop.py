@@ -114,8 +114,11 @@ def _still_runs(entry: LedgerEntry, pid: int) -> bool:
     return status.is_alive(pid) and bool(now and now.get("running"))
 
 
-def show_status(ledger: str, *, as_json: bool) -> int:
-    """The newest picture that the engine wrote, and whether it still runs."""
+def show_status(ledger: str, *, as_json: bool, plain: bool = False) -> int:
+    """The newest picture that the engine wrote, and whether it still runs; with `plain` all of it."""
+    from engine.cli.status_page import ages
+    from engine.cli.status_page import plain as page
+
     entry = choose(ledger)
     now = dict(entry.status or {})
     now["ledger"] = entry.name
@@ -126,13 +129,16 @@ def show_status(ledger: str, *, as_json: bool) -> int:
     if latched is not None and now.get("state") != "HALTED":
         now |= {"state": "HALTED", "state_reason": latched.reason, "state_actor": latched.actor}
     if as_json:
-        print(json.dumps(now))
+        print(json.dumps(now | ages(now)))
     else:
-        print("\n".join(_lines(now)))
+        print("\n".join([*_lines(now), *(page(now) if plain else [])]))
     return Exit.OK
 
 
 def _lines(now: dict[str, Any]) -> list[str]:
+    from engine.cli.status_page import signed
+    from engine.cli.trading import amount, price
+
     if now["running"]:
         running = f"running, pid {now['pid']}"
     elif now["age_s"] is None:
@@ -145,15 +151,16 @@ def _lines(now: dict[str, Any]) -> list[str]:
         lines.append(f"  {now.get('state_reason') or 'latched'} (by {now.get('state_actor') or 'the latch file'})")
     if "equity" in now:
         lines.append(
-            f"  equity {_money(now['equity'])} {now['base_currency']}  day {_money(now['day_pct'])} %  "
-            f"drawdown {_money(now['drawdown_pct'])} %  trades {now['trades_total']}"
+            f"  equity {amount(now['equity'])} {now['base_currency']}  day {signed(now['day_pct'])} %  "
+            f"drawdown {amount(now['drawdown_pct'])} %  trades {now['trades_total']}"
         )
         lines.append(f"  config v{now['config_version']}  {now['feed']}  events {now['seq']}")
     lines += _troubles(now)
     for p in now.get("positions", []):
         lines.append(
-            f"  {p['symbol']} {p['side']} {p['quantity']} at {_money(p['entry_price'])}, now {_money(p['mark_price'])}, "
-            f"P&L {_money(p['unrealized_pnl'])}, stop {_money(p['stop_price'])}"
+            f"  {p['symbol']} {p['side']} {p['quantity']} at {price(p['entry_price'], p['price_places'])}, "
+            f"now {price(p['mark_price'], p['price_places'])}, P&L {signed(p['unrealized_pnl'])}, "
+            f"stop {price(p['stop_price'], p['price_places'])}"
         )
     open_orders = [o for o in now.get("orders", []) if o["is_open"]]
     lines += [f"  {o['role']} {o['side']} {o['quantity']} {o['symbol']} {o['status']}" for o in open_orders]
@@ -180,12 +187,10 @@ def _troubles(now: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _money(value: object) -> str:
-    return "-" if value is None else f"{float(str(value)):,.2f}"
-
-
 def show_ledgers(*, as_json: bool) -> int:
     """Every ledger of this installation, with the command that opens it."""
+    from engine.cli.trading import amount
+
     rows = []
     for entry in find():
         facts = entry.facts or {}
@@ -208,6 +213,6 @@ def show_ledgers(*, as_json: bool) -> int:
     for row in rows:
         mark = "*" if row["running"] else " "
         print(
-            f"{mark} {row['ledger']:<40} {row['mode']:<6} {row['state']:<9} {_money(row['equity']):>14}  {row['feed']}"
+            f"{mark} {row['ledger']:<40} {row['mode']:<6} {row['state']:<9} {amount(row['equity']):>14}  {row['feed']}"
         )
     return Exit.OK

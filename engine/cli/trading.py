@@ -50,8 +50,18 @@ def _show(ledger: str, what: str, heads: Sequence[str], cells: Callable[[Row], S
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Columns as wide as their widest cell; text of others is made safe for a terminal."""
     safe = [[safe_text(cell, 60) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in safe]
+    widths = [max(map(cells_of, column)) for column in zip(*safe, strict=True)]
+    padded = ((cell + " " * (width - cells_of(cell)) for cell, width in zip(row, widths, strict=True)) for row in safe)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def cells_of(text: str) -> int:
+    """Columns of a terminal that a text takes: wide characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _bot(b: Row) -> Sequence[str]:

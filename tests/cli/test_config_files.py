@@ -12,9 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 from engine.cli import config_page
-from engine.cli.config import check, load_config, notes, read_document, show_example, show_schema, without_comments
+from engine.cli.config import check, load_config, notes, read_document, show_example, show_schema
 from engine.cli.config_schema import DECIMAL_PATTERN, json_schema
 from engine.cli.exits import Exit
+from engine.config_text import without_comments
 from engine.core.config import DEFAULT_STRATEGY, Config, ConfigError, canonical, default_config, parse_config
 from engine.strategies import StrategyError
 from tests.json_schema import faults

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from engine.config_form import read, refusal, replaced, settings, whole, words
 from engine.core.config import default_config
 from tests.tui.cockpit_pilot import SIZES, Cockpit, cockpit
-from tui.configform import read, refusal, replaced, settings, whole, words
 from tui.editor import editor_command
 from tui.screens.configform import ConfigForm, SettingsTable
 from tui.screens.configs import ConfigsScreen

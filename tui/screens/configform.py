@@ -13,9 +13,9 @@ from textual.widget import Widget
 from engine import paths
 from engine.client import ConfigShelf
 from engine.config_diff import diff
-from engine.core.config import ConfigError
+from engine.config_form import Setting, read, refusal, replaced, settings, value_at, whole, words
+from engine.config_text import document_of
 from engine.core.text import safe_text
-from tui.configform import Setting, read, refusal, replaced, settings, value_at, whole, words
 from tui.editor import edit
 from tui.screens.dialog import AskDialog, Dialog, keys_line
 from tui.viewmodel import Frame, Span
@@ -141,7 +141,7 @@ class ConfigForm(Dialog[int]):
         """Go on with another document, if it is a config."""
         try:
             self._now = whole(document)
-        except ConfigError as error:
+        except ValueError as error:
             self.say(f"not taken: {error}", "error")
             return
         self._leaving = False
@@ -152,8 +152,6 @@ class ConfigForm(Dialog[int]):
         self.run_worker(self._edit(), exit_on_error=False, exclusive=True)
 
     async def _edit(self) -> None:
-        from engine.cli.config import document_of
-
         folder = paths.data_home() / "drafts"
         draft = folder / f"config-from-v{self._version}.json"
         try:

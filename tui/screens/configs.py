@@ -136,12 +136,11 @@ class ConfigsScreen(CockpitScreen):
         version = line.version
 
         def arrived(done: Future[Any]) -> None:
-            from engine.core.config import ConfigError
             from tui.screens.configform import ConfigForm
 
             try:
                 form = ConfigForm(version, done.result())
-            except (ConfigError, RuntimeError, OSError) as error:
+            except (ValueError, RuntimeError, OSError) as error:
                 self.cockpit.toast(f"v{version}: {error}", failed=True)
             else:
                 self.app.push_screen(form, self._stored)
