@@ -18,14 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from rich.console import RenderableType
 from rich.segment import Segments
 from rich.text import Text
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
+from textual.screen import Screen
 
 from engine.core.text import safe_text
 from tui.driver import SafeDriver
 from tui.theme import VARIABLE_DEFAULTS, register_themes
+from tui.widgets.tight import TightUpdate
 
 ReturnType = TypeVar("ReturnType")
 
@@ -142,7 +146,7 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
 
     `crash_log`: file the redacted report goes to, or None. Private names of textual 8.2.8 in use, only here:
     `_handle_exception`, `_print_error_renderables`, `_exit_renderables`, `_close_messages_no_wait`, `_exception`,
-    `_exception_event`, `_return_code`.
+    `_exception_event`, `_return_code`, `_display`.
     """
 
     def __init__(self, *, crash_log: Path | None = None) -> None:
@@ -157,6 +161,11 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
     def pop_screen(self) -> AwaitComplete:
         """The last screen stays: a dialog that is left twice by a fast hand must not end the cockpit."""
         return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete()
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, ChopsUpdate):
+            renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
+        super()._display(screen, renderable)
 
     def driver_fault(self, error: Exception) -> None:
         """The input thread or the kill key's handler failed: the screen without keys would be a trap, so it ends."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal as D
 from itertools import pairwise
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -23,7 +25,7 @@ from tui.viewmodel import Frame, Line, banner_line, banners, kill_plan, kill_sum
 from tui.widgets import rows
 from tui.widgets.eventtext import describe, detail
 from tui.widgets.logbook import LogBook
-from tui.widgets.tight import tighten
+from tui.widgets.tight import TightUpdate, tighten
 
 
 def frame(snap: Snapshot | None = None, **changes: Any) -> Frame:
@@ -304,3 +306,20 @@ def test_tightening_keeps_every_cell_and_every_background() -> None:
     assert [(segment.text, segment.style) for segment in tight] == [("a  b", dot), ("  ", bar), ("c", gap)]
     underlined = Strip([Segment("a", dot), Segment("  ", gap + Style(underline=True))])
     assert len(tighten(underlined)) == 2
+
+
+def test_an_update_begins_where_the_row_changes() -> None:
+    """The picture of a terminal that gets only what changed is the whole picture, and a clock costs no whole line."""
+    a, b, c = Style(color="blue"), Style(color="white"), Style(color="red")
+    row = Strip([Segment("漢字 ", a), Segment("two", b), Segment(" 12:00:01", c)])
+    console = Console(color_system="truecolor", force_terminal=True)
+
+    def written(*spans: tuple[int, int, int]) -> str:
+        return TightUpdate([{0: row, 17: None}], list(spans), [[17, 40]]).render_segments(console)
+
+    assert written((0, 0, 17)) == f"\x1b[1;1H{row.render(console)}"
+    assert re.findall(r"\x1b\[1;(\d+)H", written((0, 9, 17))) == ["9"]  # column 8, where that segment begins
+    assert re.sub(r"\x1b\[[\d;]*[mH]", "", written((0, 9, 17))) == " 12:00:01"
+    assert re.sub(r"\x1b\[[\d;]*[mH]", "", written((0, 1, 5))) == "漢字 "  # no half of a wide character
+    assert re.sub(r"\x1b\[[\d;]*[mH]", "", written((0, 5, 7))) == "tw"
+    assert written((0, 17, 30)) == ""

@@ -97,25 +97,30 @@ class SpanLine(SpanBlock):
         if new == old:
             return
         self._lines = [new]
-        first, last = _difference(old, new)
-        self.refresh(Region(first, 0, max(1, last - first), 1))
+        self.refresh(*(Region(first, 0, last - first, 1) for first, last in _differences(old, new)))
 
 
-def _difference(old: Line, new: Line) -> tuple[int, int]:
-    """The columns [first, last) in which two lines can differ."""
+#: Columns between two changes that are cheaper painted than left out: a jump and a style cost as many bytes.
+_GAP = 6
+
+
+def _differences(old: Line, new: Line) -> list[tuple[int, int]]:
+    """The runs of columns [first, last) in which two lines differ; behind a wide character or another length, all of them."""
     before = [(char, span.style) for span in old for char in span.text]
     after = [(char, span.style) for span in new for char in span.text]
-    same = 0
-    while same < len(before) and same < len(after) and before[same] == after[same]:
-        same += 1
-    first = cell_len("".join(char for char, _ in after[:same]))
-    ends = (cell_len("".join(char for char, _ in cells)) for cells in (before, after))
+    runs: list[tuple[int, int]] = []
     if len(before) == len(after) and all(cell_len(char) == 1 for char, _ in [*before, *after]):
-        tail = 0
-        while tail < len(after) - same and before[-1 - tail] == after[-1 - tail]:
-            tail += 1
-        return first, len(after) - tail
-    return first, max(ends)
+        for column in (column for column, was in enumerate(before) if was != after[column]):
+            if runs and column - runs[-1][1] < _GAP:
+                runs[-1] = (runs[-1][0], column + 1)
+            else:
+                runs.append((column, column + 1))
+        return runs
+    same = next(
+        (n for n, (was, now) in enumerate(zip(before, after, strict=False)) if was != now), min(len(before), len(after))
+    )
+    first = cell_len("".join(char for char, _ in after[:same]))
+    return [(first, max(cell_len("".join(char for char, _ in cells)) for cells in (before, after)))]
 
 
 class FrameLine(SpanLine):

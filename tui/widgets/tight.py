@@ -6,8 +6,12 @@ line has one between any two dots. Measured on the dashboard at 200x50 with 20 u
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+from rich.console import Console
+from rich.control import Control
 from rich.segment import Segment
 from rich.style import Style
+from textual._compositor import ChopsUpdate
 from textual.strip import Strip
 
 
@@ -30,3 +34,29 @@ def _blank_like(segment: Segment, before: Segment) -> bool:
     if mine.bgcolor != theirs.bgcolor:
         return False
     return not any((s.underline or s.reverse or s.strike or s.overline or s.link) for s in (mine, theirs))
+
+
+class TightUpdate(ChopsUpdate):
+    """The changed spans of a screen, each from where it changes. Textual 8.2.8 writes a widget's row from its left edge,
+    whatever of it has changed: a clock at the end of the status line cost the whole line, four times a second."""
+
+    def render_segments(self, console: Console) -> str:
+        out = []
+        for y, first, last in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                if strip is None or x >= last or end <= first:
+                    continue
+                start, rest = _from(strip, x, first)
+                if end > last:
+                    rest = rest.crop(0, last - start)
+                out += [Control.move_to(start, y).segment.text, rest.render(console)]
+        return "".join(out)
+
+
+def _from(strip: Strip, x: int, first: int) -> tuple[int, Strip]:
+    """A strip that stands at column `x`, without the segments that end by column `first`; no wide character is cut."""
+    segments = list(strip)
+    gone = 0
+    while gone < len(segments) and x + (width := cell_len(segments[gone].text)) <= first:
+        gone, x = gone + 1, x + width
+    return x, Strip(segments[gone:]) if gone else strip
