@@ -262,7 +262,7 @@ async def test_frozen_is_said() -> None:
 
 
 async def test_help_is_the_registry() -> None:
-    async with cockpit(size=(120, 60)) as c:
+    async with cockpit(size=(120, 90)) as c:
         await c.press("question_mark")
         assert isinstance(c.app.screen, HelpDialog)
         assert "F9 Ctrl+K K" in c.text() and "Ask, then stop safely" in c.text()
