@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
-from engine.core.events import LedgerOpened, Numbered, Recorded, event_id
+from engine.core.events import Event, LedgerOpened, Numbered, Recorded, event_id
 from engine.core.ledger import Ledger
 from engine.core.types import DAY_US, Level
 from engine.history import story_of
@@ -86,11 +86,11 @@ class Source(Protocol):
         ...
 
 
-def fits(recorded: Recorded, kinds: Kinds) -> bool:
+def fits(event: Event, kinds: Kinds) -> bool:
     """Whether an event is of one of these types."""
     if kinds is LOUD:
-        return recorded.event.level is not Level.DEBUG
-    return type(recorded.event).__name__ in kinds
+        return event.level is not Level.DEBUG
+    return type(event).__name__ in kinds
 
 
 class Pairs(Sequence[Recorded]):
@@ -101,6 +101,11 @@ class Pairs(Sequence[Recorded]):
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def event(self, index: int) -> Event:
+        """An event alone: its id costs a hash."""
+        known: Any = self._pairs[index][1]  # of the registered ones, or it would not have been journaled
+        return known
 
     @overload
     def __getitem__(self, index: int) -> Recorded: ...
@@ -139,7 +144,7 @@ class MemorySource:
         events = self._events()
         found: list[Recorded] = []
         for n in range(min(upto, len(events)) - 1, -1, -1):
-            if fits(events[n], kinds):
+            if fits(_event(events, n), kinds):
                 found.append(events[n])
                 if len(found) >= count:
                     break
@@ -147,13 +152,13 @@ class MemorySource:
 
     async def seq_at(self, ts: int) -> int:
         events = self._events()
-        later = min(((one.event.ts, one.seq) for one in events if one.event.ts > ts), default=(0, len(events) + 1))
-        return later[1] - 1
+        times = ((_event(events, n).ts, n) for n in range(len(events)))
+        return min((place for place in times if place[0] > ts), default=(0, len(events)))[1]
 
     async def find(self, seq: int, kind: str, step: int) -> Place | None:
         events = self._events()
         places = range(seq - 2, -1, -1) if step < 0 else range(seq, len(events))
-        return next((_place(events[n]) for n in places if type(events[n].event).__name__ == kind), None)
+        return next((_place(events[n]) for n in places if fits(_event(events, n), (kind,))), None)
 
     async def story(self, order_id: str, upto: int) -> list[Recorded]:
         return story_of(order_id, (one for one in self._events() if one.seq <= upto))
@@ -162,6 +167,11 @@ class MemorySource:
         from engine.operations import Trail
 
         return Trail()
+
+
+def _event(events: Sequence[Recorded], n: int) -> Event:
+    found: Event = events.event(n) if isinstance(events, Pairs) else events[n].event
+    return found
 
 
 def _place(recorded: Recorded) -> Place:

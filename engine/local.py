@@ -163,7 +163,9 @@ class LocalClient:
                 self._machine = TimeMachine(PgSource(reader), reader, name)
                 return self._machine
             store = getattr(running.engine.journal, "store", None) if running is not None else None
-            source = MemorySource(lambda: Pairs(store.pairs) if store is not None else self.events(0, EVENTS_KEPT_ALONE))
+            source = MemorySource(
+                lambda: Pairs(store.pairs) if store is not None else self.events(0, EVENTS_KEPT_ALONE)
+            )
             machine = TimeMachine(source, Reader(""), name)
             if running is None:
                 return machine  # asked before there is an engine: there will be more to look at

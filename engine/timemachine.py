@@ -7,9 +7,11 @@ States around the one that is looked at are kept: a step costs a few folds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +38,19 @@ CHUNK, YIELD_S = 50, 0.001
 PICTURES_KEPT = 64
 #: (events folded, events to fold): for who waits for more than a second.
 Said = Callable[[int, int], None]
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """A garbage collection stops every thread, the engine's too, and looks at all that a fold has just made: many milliseconds,
+    for nothing, because states are values and go when nobody holds them."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if wanted:
+            gc.enable()
 
 
 class Lane:
@@ -197,7 +212,8 @@ class TimeMachine:
             self._turn = asyncio.Lock()
         try:
             async with self._turn:
-                return await task
+                with _uncollected():
+                    return await task
         finally:
             task.close()  # cancelled while it waited, it never ran
             self.progress = (0, 0)

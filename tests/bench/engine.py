@@ -39,7 +39,7 @@ from engine.core.strategy import ENTER_LONG, EXIT_LONG, NO_PROPOSAL
 from tests import golden
 
 
-def _market(candles: int) -> golden.Columns:
+def market(candles: int) -> golden.Columns:
     """The first candles of the market. Made once, by a process of its own: the making takes more memory than a run."""
     kept = Path(tempfile.gettempdir()) / f"quantsail-golden-{golden.SEED}.npz"
     if not kept.exists():
@@ -50,28 +50,28 @@ def _market(candles: int) -> golden.Columns:
 
 
 def played(candles: int) -> dict[str, float]:
-    columns = _market(candles)
+    columns = market(candles)
     before = _resident_mb()
     result = golden.play(columns)
     return {**result._asdict(), "candles": candles, "peak_mb": _resident_mb(), "before_mb": before}
 
 
 def plain(candles: int) -> dict[str, float]:
-    result = golden.yardstick(_market(candles))
+    result = golden.yardstick(market(candles))
     return {**result._asdict(), "candles": candles, "peak_mb": _resident_mb()}
 
 
 def prototype(folder: str, candles: int) -> dict[str, float]:
     sys.path.insert(0, folder)
     with contextlib.redirect_stdout(io.StringIO()):
-        timer, (trades, equity, stops, takes) = importlib.import_module("pyevent").run(_market(candles))
+        timer, (trades, equity, stops, takes) = importlib.import_module("pyevent").run(market(candles))
     return {"trades": trades, "equity": equity, "stops": stops, "takes": takes, "seconds": timer.cpu}
 
 
 def fold(events: int) -> dict[str, float]:
     """The journal of the workload, folded again and again by fresh ledgers until so many events are done."""
     journal = MemoryJournal()
-    golden.play(_market(200_000), journal=journal)
+    golden.play(market(200_000), journal=journal)
     source = [event for _, event in journal.store.pairs]
     encoded = [ev.encode(event) for event in source]
 

@@ -98,6 +98,16 @@ SECTIONS = (
         ),
     ),
     Section(
+        "Time machine (a journal of 100,000 events in memory, jumps and steps without a pause)",
+        (
+            F("travel_step_p50", "one event back or on, the picture made anew, p50", "ms", 1, 40),
+            F("travel_step_p95", "the same, p95", "ms", 1),
+            F("travel_jump", "a jump to another place, p50", "ms"),
+            F("travel_lag_p99", "lag of the engine's loop meanwhile, p99", "ms", 1, 5),
+            F("travel_quiet_p99", "the same while nobody travels", "ms", 1),
+        ),
+    ),
+    Section(
         "Database (raw COPY: the same rows into the same table through the same driver, in the same process)",
         (
             F("tick_rows", "ticks stored, conversion included: rows", "/s"),

@@ -45,6 +45,7 @@ PARTS: dict[str, Part] = {
     "database": lambda book, folder: shell.database(book),
     "engine": lambda book, folder: shell.engine(book),
     "core": lambda book, folder: shell.core(book),
+    "travel": lambda book, folder: shell.travel(book),
     "headless": shell.headless,
 }
 NEEDS_LEDGER = ("work", "keys", "shell")

@@ -98,6 +98,15 @@ def core(book: Book) -> None:
     book.add("core_candles", found["candles"] / found["seconds"])
 
 
+def travel(book: Book) -> None:
+    found = job("100000", module="travel")
+    book.add("travel_step_p50", found["step_p50_ms"])
+    book.add("travel_step_p95", found["step_p95_ms"])
+    book.add("travel_jump", found["jump_p50_ms"])
+    book.add("travel_lag_p99", found["lag_p99_ms"])
+    book.add("travel_quiet_p99", found["quiet_p99_ms"])
+
+
 def engine(book: Book) -> None:
     """The common workload, ours and the yardsticks right after one another, so that all meet the same machine."""
     million = 1_000_000
