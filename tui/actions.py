@@ -8,6 +8,8 @@ Danger levels are those of the design (cockpit.md): 0 navigation, 1 acknowledge,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 from textual.binding import Binding
@@ -42,331 +44,188 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         return self.name != "kill"
 
 
-def _mode(number: str, name: str, label: str, help: str) -> Action:
-    return Action(name=f"screen.{name}", target="app", label=label, help=help, keys=(number,), argument=name)
+def _action(target: str, name: str, label: str, help: str, *keys: str, **more: Any) -> Action:
+    return Action(name=name, target=target, label=label, help=help, keys=keys, **more)
 
 
-def _time(name: str, key: str, label: str, help: str, argument: str = "") -> Action:
-    return Action(name=name, target="app", label=label, help=help, keys=(key,), argument=argument)
-
+_app = partial(_action, "app")
+_table = partial(_action, "table")
+_orders = partial(_action, "orders")
+_events = partial(_action, "events")
+_dashboard = partial(_action, "dashboard")
+_chart = partial(_action, "chart")
+_charts = partial(_action, "charts")
+_gates = partial(_action, "gates")
+_bots = partial(_action, "bots")
+_operations = partial(_action, "operations")
+_configs = partial(_action, "configs")
 
 ACTIONS: tuple[Action, ...] = (
-    Action(
-        name="kill",
-        target="app",
-        label="KILL",
-        help="Hold new entries at once; Enter or the key again halts, Esc releases, no answer becomes PAUSE",
-        keys=("f9", "ctrl+k", "K"),
+    _app(
+        "kill",
+        "KILL",
+        "Hold new entries at once; Enter or the key again halts, Esc releases, no answer becomes PAUSE",
+        "f9",
+        "ctrl+k",
+        "K",
         danger=3,
         priority=True,
     ),
-    Action(
-        name="resume",
-        target="app",
-        label="re-arm",
-        help="Trade again after a stop: type RESUME and a reason, kept in the audit trail",
-        keys=("ctrl+r",),
+    _app(
+        "resume",
+        "re-arm",
+        "Trade again after a stop: type RESUME and a reason, kept in the audit trail",
+        "ctrl+r",
         danger=4,
     ),
-    _mode("1", "dashboard", "dash", "Dashboard: positions, orders, equity, gates, events"),
-    _mode("2", "orders", "orders", "Orders and fills: all of them, each order's whole story, cancel"),
-    _mode("3", "events", "events", "Events: everything that was decided, newest last"),
-    _mode("4", "charts", "charts", "Charts: candles with trades, equity, drawdown, results"),
-    _mode("5", "gates", "gates", "Risk gates: actual against limit, distance, trips, and why it is not trading"),
-    _mode("6", "configs", "config", "Config versions: compare, activate, roll back"),
-    _mode("7", "bots", "bots", "Bots and strategies: state, warm-up, results, rules, errors; start, pause, stop"),
-    _mode("0", "operations", "ops", "Operations: database, disk, feeds, clock, runs, retention, backups, audit trail"),
-    Action(name="focus_next", target="app", label="panel", help="Next panel", keys=("tab",)),
-    Action(name="focus_previous", target="app", label="panel back", help="Previous panel", keys=("shift+tab",)),
-    Action(
-        name="maximise", target="app", label="maximise", help="Give the panel the whole screen, and back", keys=("M",)
+    _app("screen.dashboard", "dash", "Dashboard: positions, orders, equity, gates, events", "1", argument="dashboard"),
+    _app(
+        "screen.orders",
+        "orders",
+        "Orders and fills: all of them, each order's whole story, cancel",
+        "2",
+        argument="orders",
     ),
-    Action(
-        name="acknowledge",
-        target="app",
-        label="seen",
-        help="Acknowledge the alert in the banner: who and when is kept in the audit trail",
-        keys=("a",),
+    _app("screen.events", "events", "Events: everything that was decided, newest last", "3", argument="events"),
+    _app("screen.charts", "charts", "Charts: candles with trades, equity, drawdown, results", "4", argument="charts"),
+    _app(
+        "screen.gates",
+        "gates",
+        "Risk gates: actual against limit, distance, trips, and why it is not trading",
+        "5",
+        argument="gates",
+    ),
+    _app("screen.configs", "config", "Config versions: compare, activate, roll back", "6", argument="configs"),
+    _app(
+        "screen.bots",
+        "bots",
+        "Bots and strategies: state, warm-up, results, rules, errors; start, pause, stop",
+        "7",
+        argument="bots",
+    ),
+    _app(
+        "screen.operations",
+        "ops",
+        "Operations: database, disk, feeds, clock, runs, retention, backups, audit trail",
+        "0",
+        argument="operations",
+    ),
+    _app("focus_next", "panel", "Next panel", "tab"),
+    _app("focus_previous", "panel back", "Previous panel", "shift+tab"),
+    _app("maximise", "maximise", "Give the panel the whole screen, and back", "M"),
+    _app(
+        "acknowledge",
+        "seen",
+        "Acknowledge the alert in the banner: who and when is kept in the audit trail",
+        "a",
         danger=1,
     ),
-    Action(
-        name="acknowledge.anywhere",
-        target="app",
-        label="seen, anywhere",
-        help="The same from inside inputs, dialogs and the palette",
-        keys=("f8",),
+    _app(
+        "acknowledge.anywhere",
+        "seen, anywhere",
+        "The same from inside inputs, dialogs and the palette",
+        "f8",
         danger=1,
         priority=True,
     ),
-    Action(name="alerts", target="app", label="alerts", help="Open alerts, and who acknowledged what", keys=("L",)),
-    Action(
-        name="cancel_order",
-        target="app",
-        label="cancel order",
-        help="Cancel the selected order (dashboard, orders): asks, with the focus on keeping it",
-        keys=("x",),
+    _app("alerts", "alerts", "Open alerts, and who acknowledged what", "L"),
+    _app(
+        "cancel_order",
+        "cancel order",
+        "Cancel the selected order (dashboard, orders): asks, with the focus on keeping it",
+        "x",
         danger=2,
     ),
-    Action(
-        name="close_position",
-        target="app",
-        label="close position",
-        help="Close the selected position at market (dashboard): asks, with the focus on keeping it",
-        keys=("X",),
+    _app(
+        "close_position",
+        "close position",
+        "Close the selected position at market (dashboard): asks, with the focus on keeping it",
+        "X",
         danger=2,
     ),
-    Action(name="grow", target="app", label="higher", help="Make the panel higher", keys=("plus",), argument="3"),
-    Action(name="grow.less", target="app", label="lower", help="Make it lower", keys=("underscore",), argument="-3"),
-    Action(
-        name="freeze",
-        target="app",
-        label="freeze",
-        help="Pause repainting the panels; the engine goes on, and the first line stays alive",
-        keys=("p",),
-    ),
-    Action(
-        name="replay_toggle",
-        target="app",
-        label="play/pause",
-        help="Pause or resume a recorded or simulated feed",
-        keys=("space",),
-    ),
-    Action(
-        name="replay_slower", target="app", label="slower", help="Halve the replay's speed", keys=("less_than_sign",)
-    ),
-    Action(
-        name="replay_faster",
-        target="app",
-        label="faster",
-        help="Double the replay's speed, up to max",
-        keys=("greater_than_sign",),
-    ),
-    _time(
+    _app("grow", "higher", "Make the panel higher", "plus", argument="3"),
+    _app("grow.less", "lower", "Make it lower", "underscore", argument="-3"),
+    _app("freeze", "freeze", "Pause repainting the panels; the engine goes on, and the first line stays alive", "p"),
+    _app("replay_toggle", "play/pause", "Pause or resume a recorded or simulated feed", "space"),
+    _app("replay_slower", "slower", "Halve the replay's speed", "less_than_sign"),
+    _app("replay_faster", "faster", "Double the replay's speed, up to max", "greater_than_sign"),
+    _app(
         "step.back",
-        "left_square_bracket",
         "back",
         "Time machine: all as it was one event before; nothing can be sent",
-        "-1",
+        "left_square_bracket",
+        argument="-1",
     ),
-    _time("step", "right_square_bracket", "on", "One event on", "1"),
-    _time(
+    _app("step", "on", "One event on", "right_square_bracket", argument="1"),
+    _app(
         "leap.back",
-        "left_curly_bracket",
         "back to type",
         "Back to an event of the type under the cursor, or picked",
-        "-1",
+        "left_curly_bracket",
+        argument="-1",
     ),
-    _time("leap", "right_curly_bracket", "on to type", "On to the next event of that type", "1"),
-    _time("time", "t", "time", "Show everything as it was at a time (UTC); empty: now"),
-    _time("now", "escape", "now", "From the past back to now; give up what is being read"),
-    Action(
-        name="theme",
-        target="app",
-        label="theme",
-        help="Next theme: dark, light, high-contrast, mono, classic",
-        keys=("T",),
+    _app("leap", "on to type", "On to the next event of that type", "right_curly_bracket", argument="1"),
+    _app("time", "time", "Show everything as it was at a time (UTC); empty: now", "t"),
+    _app("now", "now", "From the past back to now; give up what is being read", "escape"),
+    _app("theme", "theme", "Next theme: dark, light, high-contrast, mono, classic", "T"),
+    _app("command_palette", "palette", "Find an action by name", "colon", "ctrl+p"),
+    _app("help", "help", "Show all keys", "question_mark"),
+    _app(
+        "quit", "quit", "Ask, then stop safely: state saved, protective orders kept", "ctrl+q", danger=1, priority=True
     ),
-    Action(
-        name="command_palette",
-        target="app",
-        label="palette",
-        help="Find an action by name",
-        keys=("colon", "ctrl+p"),
+    _table("down", "down", "Next row", "j", "down"),
+    _table("up", "up", "Previous row", "k", "up"),
+    _table("first", "first", "First row", "g", "home"),
+    _table("last", "last", "Last row; events follow again", "G", "end"),
+    _table("half_down", "half page", "Half a page down", "ctrl+d"),
+    _table("half_up", "half page", "Half a page up", "ctrl+u"),
+    _table("page_down", "page", "A page down", "pagedown"),
+    _table("page_up", "page", "A page up", "pageup"),
+    _table("select", "detail", "Show everything known about the row", "enter"),
+    _table("sort", "sort", "Sort by the next column, up, down, then as they came", "s"),
+    _table("filter", "filter", "Show only rows with these words: text, column:text, -text; Esc shows all", "slash"),
+    _table("clear_filter", "show all", "Take the filter away", "escape"),
+    _table("copy", "copy", "Copy the row to the clipboard (OSC 52)", "y"),
+    _table("copy_id", "copy id", "Copy the row's id", "Y"),
+    _table("export", "export", "Write the table as filtered to a new CSV file, and say where it went", "E"),
+    _orders("open_only", "open only", "Open orders alone, and back", "o"),
+    _events("follow", "follow/freeze", "Follow the newest event, or stay where the cursor is", "f"),
+    _events("jump", "jump", "Jump to a time; what memory does not have is read from the journal", "J"),
+    _dashboard("orders", "orders", "On a small screen: orders in the place of equity, and back", "o"),
+    _chart("chart_left", "back", "Cursor one step back in time", "h", "left"),
+    _chart("chart_right", "on", "Cursor one step on", "l", "right"),
+    _chart("zoom_in", "closer", "Zoom in", "plus", "equals_sign"),
+    _chart("zoom_out", "further", "Zoom out; candles go on to the next timeframe", "minus"),
+    _chart("zoom_reset", "all", "All of it, and its end as it grows", "0"),
+    _chart("pan_left", "earlier", "Half a window earlier", "comma", "shift+left"),
+    _chart("pan_right", "later", "Half a window later", "full_stop", "shift+right"),
+    _chart("no_cursor", "no cursor", "Take the cursor away, or cancel what is being loaded", "escape"),
+    _charts("pick_symbol", "symbol", "Pick the symbol of the candles", "s"),
+    _charts("pick_timeframe", "timeframe", "Pick the length of a bar", "f"),
+    _charts("pick_bot", "bot", "Show the trades and results of one bot", "b"),
+    _charts("next_view", "view", "All charts, or one alone", "v"),
+    _charts("graph_symbol", "dots", "Draw with braille, blocks or ASCII", "g"),
+    _charts("export_chart", "export", "Write the chart to a new SVG file, and say where it went", "E"),
+    _gates("pick_scope", "scope", "Gates of the account or of one bot", "b"),
+    _gates("pick_question", "why", "Why is it not trading: pick a bot and a symbol", "w"),
+    _gates("next_view.gates", "view", "On a small screen: board, why, trips, gates over time", "v"),
+    _bots("start_bot", "start", "Start the bot under the cursor; one in ERROR has its error cleared", "S", danger=2),
+    _bots("pause_bot", "pause", "Pause it: no new entry until a person resumes it", "P", danger=2),
+    _bots("stop_bot", "stop", "Stop it: its positions keep their exits", "D", danger=2),
+    _bots(
+        "resume_bot", "resume", "Let a paused bot trade again: needs a reason, kept in the audit trail", "R", danger=2
     ),
-    Action(name="help", target="app", label="help", help="Show all keys", keys=("question_mark",)),
-    Action(
-        name="quit",
-        target="app",
-        label="quit",
-        help="Ask, then stop safely: state saved, protective orders kept",
-        keys=("ctrl+q",),
-        danger=1,
-        priority=True,
+    _bots("clear_error", "clear error", "Clear its error: it begins again with a fresh strategy", "C", danger=2),
+    _operations("verify", "verify", "Verify journal, audit trail and read tables, aside; Esc cancels", "V"),
+    _operations("look_again", "look again", "Ask everything again", "r"),
+    _configs(
+        "activate", "activate", "Activate the version under the cursor: type its number and a reason", "A", danger=4
     ),
-    Action(name="down", target="table", label="down", help="Next row", keys=("j", "down")),
-    Action(name="up", target="table", label="up", help="Previous row", keys=("k", "up")),
-    Action(name="first", target="table", label="first", help="First row", keys=("g", "home")),
-    Action(name="last", target="table", label="last", help="Last row; events follow again", keys=("G", "end")),
-    Action(name="half_down", target="table", label="half page", help="Half a page down", keys=("ctrl+d",)),
-    Action(name="half_up", target="table", label="half page", help="Half a page up", keys=("ctrl+u",)),
-    Action(name="page_down", target="table", label="page", help="A page down", keys=("pagedown",)),
-    Action(name="page_up", target="table", label="page", help="A page up", keys=("pageup",)),
-    Action(name="select", target="table", label="detail", help="Show everything known about the row", keys=("enter",)),
-    Action(
-        name="sort",
-        target="table",
-        label="sort",
-        help="Sort by the next column, up, down, then as they came",
-        keys=("s",),
+    _configs(
+        "previous_version", "previous", "Roll back: select the version that was active before this one, then A", "B"
     ),
-    Action(
-        name="filter",
-        target="table",
-        label="filter",
-        help="Show only rows with these words: text, column:text, -text; Esc shows all",
-        keys=("slash",),
-    ),
-    Action(name="clear_filter", target="table", label="show all", help="Take the filter away", keys=("escape",)),
-    Action(name="copy", target="table", label="copy", help="Copy the row to the clipboard (OSC 52)", keys=("y",)),
-    Action(name="copy_id", target="table", label="copy id", help="Copy the row's id", keys=("Y",)),
-    Action(
-        name="export",
-        target="table",
-        label="export",
-        help="Write the table as filtered to a new CSV file, and say where it went",
-        keys=("E",),
-    ),
-    Action(name="open_only", target="orders", label="open only", help="Open orders alone, and back", keys=("o",)),
-    Action(
-        name="follow",
-        target="events",
-        label="follow/freeze",
-        help="Follow the newest event, or stay where the cursor is",
-        keys=("f",),
-    ),
-    Action(
-        name="jump",
-        target="events",
-        label="jump",
-        help="Jump to a time; what memory does not have is read from the journal",
-        keys=("J",),
-    ),
-    Action(
-        name="orders",
-        target="dashboard",
-        label="orders",
-        help="On a small screen: orders in the place of equity, and back",
-        keys=("o",),
-    ),
-    Action(name="chart_left", target="chart", label="back", help="Cursor one step back in time", keys=("h", "left")),
-    Action(name="chart_right", target="chart", label="on", help="Cursor one step on", keys=("l", "right")),
-    Action(name="zoom_in", target="chart", label="closer", help="Zoom in", keys=("plus", "equals_sign")),
-    Action(
-        name="zoom_out",
-        target="chart",
-        label="further",
-        help="Zoom out; candles go on to the next timeframe",
-        keys=("minus",),
-    ),
-    Action(name="zoom_reset", target="chart", label="all", help="All of it, and its end as it grows", keys=("0",)),
-    Action(
-        name="pan_left", target="chart", label="earlier", help="Half a window earlier", keys=("comma", "shift+left")
-    ),
-    Action(
-        name="pan_right", target="chart", label="later", help="Half a window later", keys=("full_stop", "shift+right")
-    ),
-    Action(
-        name="no_cursor",
-        target="chart",
-        label="no cursor",
-        help="Take the cursor away, or cancel what is being loaded",
-        keys=("escape",),
-    ),
-    Action(name="pick_symbol", target="charts", label="symbol", help="Pick the symbol of the candles", keys=("s",)),
-    Action(name="pick_timeframe", target="charts", label="timeframe", help="Pick the length of a bar", keys=("f",)),
-    Action(name="pick_bot", target="charts", label="bot", help="Show the trades and results of one bot", keys=("b",)),
-    Action(name="next_view", target="charts", label="view", help="All charts, or one alone", keys=("v",)),
-    Action(
-        name="graph_symbol",
-        target="charts",
-        label="dots",
-        help="Draw with braille, blocks or ASCII",
-        keys=("g",),
-    ),
-    Action(
-        name="export_chart",
-        target="charts",
-        label="export",
-        help="Write the chart to a new SVG file, and say where it went",
-        keys=("E",),
-    ),
-    Action(name="pick_scope", target="gates", label="scope", help="Gates of the account or of one bot", keys=("b",)),
-    Action(
-        name="pick_question",
-        target="gates",
-        label="why",
-        help="Why is it not trading: pick a bot and a symbol",
-        keys=("w",),
-    ),
-    Action(
-        name="next_view.gates",
-        target="gates",
-        label="view",
-        help="On a small screen: board, why, trips, gates over time",
-        keys=("v",),
-    ),
-    Action(
-        name="start_bot",
-        target="bots",
-        label="start",
-        help="Start the bot under the cursor; one in ERROR has its error cleared",
-        keys=("S",),
-        danger=2,
-    ),
-    Action(
-        name="pause_bot",
-        target="bots",
-        label="pause",
-        help="Pause it: no new entry until a person resumes it",
-        keys=("P",),
-        danger=2,
-    ),
-    Action(
-        name="stop_bot",
-        target="bots",
-        label="stop",
-        help="Stop it: its positions keep their exits",
-        keys=("D",),
-        danger=2,
-    ),
-    Action(
-        name="resume_bot",
-        target="bots",
-        label="resume",
-        help="Let a paused bot trade again: needs a reason, kept in the audit trail",
-        keys=("R",),
-        danger=2,
-    ),
-    Action(
-        name="clear_error",
-        target="bots",
-        label="clear error",
-        help="Clear its error: it begins again with a fresh strategy",
-        keys=("C",),
-        danger=2,
-    ),
-    Action(
-        name="verify",
-        target="operations",
-        label="verify",
-        help="Verify journal, audit trail and read tables, aside; Esc cancels",
-        keys=("V",),
-    ),
-    Action(name="look_again", target="operations", label="look again", help="Ask everything again", keys=("r",)),
-    Action(
-        name="activate",
-        target="configs",
-        label="activate",
-        help="Activate the version under the cursor: type its number and a reason",
-        keys=("A",),
-        danger=4,
-    ),
-    Action(
-        name="previous_version",
-        target="configs",
-        label="previous",
-        help="Roll back: select the version that was active before this one, then A",
-        keys=("B",),
-    ),
-    Action(
-        name="new_config",
-        target="configs",
-        label="new",
-        help="Make a version from the one under the cursor: a form, or $EDITOR",
-        keys=("n",),
-        danger=1,
-    ),
-    Action(name="reload", target="configs", label="reload", help="Read the list again", keys=("r",)),
+    _configs("new_config", "new", "Make a version from the one under the cursor: a form, or $EDITOR", "n", danger=1),
+    _configs("reload", "reload", "Read the list again", "r"),
 )
 
 TARGETS = {

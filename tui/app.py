@@ -24,6 +24,7 @@ from tui import crash
 from tui.actions import bindings, find, remap
 from tui.alerts import Alerts
 from tui.bell import BellRinger
+from tui.killing import KillKeys
 from tui.ordering import OrderKeys
 from tui.past import OF_THE_PRESENT, TimeKeys, Travelling
 from tui.raster import GraphSymbol
@@ -32,7 +33,6 @@ from tui.saving import export
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
-from tui.screens.kill import KillDialog, NoKillDialog, PanicKey, Pressed
 from tui.screens.palette import Palette
 from tui.screens.welcome import FirstRun, WelcomeDialog
 from tui.settings import Settings
@@ -119,6 +119,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.alerts = Alerts(self)
         self.replay = ReplayKeys(self)
         self.ordering = OrderKeys(self)
+        self.killing = KillKeys(self)
         self.past = TimeKeys(self)
         self.now_book = LogBook()
         self.now_curve: Sequence[EquityPoint] = ()
@@ -129,11 +130,9 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self._loud: list[str] = []
         self._curve_seq = -1
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
-        self._kill_dialog: KillDialog | None = None
         self.lends_terminal = False
-        self._panic = PanicKey(clock, self._kill_submit)
         self._use(self.settings)
-        self.frame = self.present = self._look()
+        self.frame = self.present = self.look()
 
     def on_mount(self) -> None:
         self.set_interval(REFRESH_S, self.tick)
@@ -154,7 +153,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     # -- looking at the engine ---------------------------------------------------------------------------------------
 
-    def _look(self) -> Frame:
+    def look(self) -> Frame:
         snapshot = self.engine.snapshot()
         return Frame(
             snapshot=snapshot,
@@ -170,7 +169,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     def tick(self) -> None:
         """One repaint: what is equal to what is shown costs a comparison and writes nothing."""
-        self._panic.beat()
+        self.killing.panic.beat()
         try:
             self._refresh()
         except Exception as error:
@@ -183,15 +182,13 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
             self._use(self.watcher.settings)
         if self.problem and self.clock() - self._problem_mono > PROBLEM_SHOWN_S:
             self.problem = ""
-        self.present = present = self._look()
+        self.present = present = self.look()
         self.frame = frame = self.past.over(present)
         if present.snapshot is not None:
             self._read_slowly(present.mono, present.snapshot)
             if self.first_run.due() and len(self.screen_stack) == 1:
                 self.push_screen(WelcomeDialog(), lambda _: self.first_run.remember())
-        pressed = self._panic.leftover()
-        if pressed is not None:
-            self._pressed_before(pressed)
+        self.killing.catch_up()
         loud = [banner.key for banner in banners(frame) if banner.key not in frame.seen]  # may lie open under a dialog
         beneath = loud != self._loud or present.mono - self._beneath_mono >= BENEATH_S
         if beneath:
@@ -284,7 +281,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.clear_notifications()
         self.notify(safe_text(text, 300), severity="warning" if failed else "information", markup=False)
 
-    def _told(self, outcome: Outcome) -> None:
+    def told(self, outcome: Outcome) -> None:
         self.toast(outcome.text if outcome.done else f"REFUSED: {outcome.text}", failed=not outcome.done)
 
     # -- kill --------------------------------------------------------------------------------------------------------
@@ -292,61 +289,10 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
     def panic_key(self, key: str) -> None:
         """Called by the driver's input thread for every F9 and Ctrl+K; acts only when this loop is blocked."""
         if not self.read_only:
-            self._panic.press()
-
-    def _kill_submit(self, verb: Verb) -> None:
-        """Any thread, no waiting, no answer needed."""
-        self.engine.submit(verb, actor=self.actor, reason="kill key, cockpit not responding")
+            self.killing.panic.press()
 
     def action_kill(self) -> None:
-        """First press: hold at once, then ask. Second press: halt. It is about now, whatever is on the screen."""
-        if self.read_only:
-            self._say_who_can_kill()
-            return
-        if self.past.client is not None:
-            self.toast("PAST is on the screen: the kill key works on NOW", failed=True)
-        pressed = self._panic.taken()
-        if pressed is not None:
-            self._pressed_before(pressed)
-        elif self._kill_dialog is not None:
-            self._kill_dialog.settle(Verb.HALT)
-        else:
-            self.ask(Verb.HOLD, self._held, reason="kill key")
-            self._open_kill_dialog(self.clock())
-
-    def _say_who_can_kill(self) -> None:
-        """A screen that only looks must not be taken for one that stops."""
-        if not isinstance(self.screen, NoKillDialog):
-            snapshot = self.frame.snapshot
-            self.push_screen(NoKillDialog(snapshot.ledger if snapshot is not None else ""))
-
-    def _held(self, outcome: Outcome) -> None:
-        if not outcome.done:
-            self._told(outcome)
-
-    def _pressed_before(self, pressed: Pressed) -> None:
-        """A press that the input thread has acted upon: show it, do not do it again."""
-        if pressed.verb is Verb.HOLD:
-            if self._kill_dialog is None:
-                self._open_kill_dialog(pressed.mono)
-        else:
-            if self._kill_dialog is not None:
-                self._kill_dialog.close_answered(Verb.HALT)
-                self._kill_dialog = None
-            self.toast("HALT was given by the key while the screen did not respond", failed=True)
-
-    def _open_kill_dialog(self, pressed_mono: float) -> None:
-        self._kill_dialog = KillDialog(self._look(), pressed_mono, self._decided)
-        self.push_screen(self._kill_dialog)
-
-    def _decided(self, verb: Verb) -> None:
-        self._kill_dialog = None
-        reason = {
-            Verb.HALT: "kill key",
-            Verb.PAUSE: "the kill dialog was not answered",
-            Verb.RELEASE: "released in the kill dialog",
-        }[verb]
-        self.ask(verb, self._told, reason=reason)
+        self.killing.press()
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 
@@ -355,9 +301,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self._leave(RETURN_TERMINAL_LOST)
 
     def _leave(self, code: int) -> None:
-        if self._kill_dialog is not None:
-            self._kill_dialog.close_answered(Verb.PAUSE)
-            self._decided(Verb.PAUSE)
+        self.killing.leave()
         self.exit(code, return_code=code)
 
     async def action_quit(self) -> None:
@@ -369,7 +313,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         elif isinstance(self.screen, QuitDialog):
             self.screen.action_stop()
         else:
-            self.push_screen(QuitDialog(self._look()), self._quit_answered)
+            self.push_screen(QuitDialog(self.look()), self._quit_answered)
 
     def _quit_answered(self, stop: bool | None) -> None:
         if stop:
@@ -388,7 +332,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         if snapshot is not None and snapshot.state == "ACTIVE" and not snapshot.held:
             self.toast("trading is ACTIVE already", failed=True)
         elif self.may_command() and not isinstance(self.screen, Dialog):
-            self.push_screen(ResumeDialog(self._look()))
+            self.push_screen(ResumeDialog(self.look()))
 
     def action_help(self) -> None:
         from tui.screens.plain import HelpDialog

@@ -20,8 +20,9 @@ from engine.core.types import Level
 from tests.tui.fake_engine import MONO, FakeEngine, order, position, snapshot
 from tests.tui.fake_story import NOW, recorded, story
 from tui.actions import ACTIONS, actions_markdown, bindings, find, help_rows
+from tui.killplan import kill_plan, kill_summary
 from tui.replaying import faster
-from tui.viewmodel import Frame, Line, banner_line, banners, kill_plan, kill_summary, replay_line, status_line
+from tui.viewmodel import Frame, Line, banner_line, banners, replay_line, status_line
 from tui.widgets import rows
 from tui.widgets.eventtext import describe, detail
 from tui.widgets.logbook import LogBook

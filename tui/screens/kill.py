@@ -11,8 +11,9 @@ from textual.widget import Widget
 
 from engine.core.text import safe_text
 from engine.core.types import Verb
+from tui.killplan import kill_plan, kill_summary
 from tui.screens.dialog import Dialog, Scroll, keys_line, prose
-from tui.viewmodel import Frame, Span, bar, kill_plan, kill_summary
+from tui.viewmodel import Frame, Span, bar
 from tui.widgets.line import SpanBlock, SpanLine
 
 #: Seconds that a hold waits for an answer.

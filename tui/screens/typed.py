@@ -42,7 +42,7 @@ class TypedDialog(Dialog[None]):
         yield Label("Reason, kept in the audit trail", markup=False)
         yield Input(id="reason", max_length=REASON_LIMIT, select_on_focus=False)
         yield SpanLine(id="result")
-        yield keys_line(("Enter", "next, then send"), ("Esc", "cancel"))
+        yield keys_line(("Enter", "next, then send"), ("Tab", "the other field"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         super().on_mount()

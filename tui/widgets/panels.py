@@ -124,37 +124,6 @@ class GatesPanel(Panel):
         return _view_detail("risk gate", self._shown or (), key)
 
 
-class BotsPanel(Panel):
-    heading = "bots"
-    empty = "No bot. Make a config: quantsail config new FILE, then activate it on 6."
-    columns_of = (
-        Column(key="name", title="Bot", width=20),
-        Column(key="status", title="Status", width=12),
-        Column(key="entries", title="Entries", width=7, numeric=True),
-        Column(key="reason", title="Why", width=30, grow=True),
-    )
-
-    def paint(self, snapshot: Snapshot) -> None:
-        self.set_rows(rows.bot_rows(snapshot.bots))
-
-    def detail_of(self, key: str) -> tuple[str, Fields] | None:
-        return None
-
-
-class MarksPanel(Panel):
-    heading = "markets"
-    empty = "No price yet."
-    columns_of = (
-        Column(key="symbol", title="Symbol", width=20),
-        Column(key="exchange", title="Exchange", width=12),
-        Column(key="price", title="Price", width=10, numeric=True),
-        Column(key="rules", title="Trading rules from", width=40, grow=True),
-    )
-
-    def paint(self, snapshot: Snapshot) -> None:
-        self.set_rows(rows.mark_rows(snapshot.marks))
-
-
 class ConfigsPanel(Panel):
     heading = "config versions"
     empty = "No config version yet. Make one: quantsail config new FILE, then r here."

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from engine.client import BotView, ConfigLine, GateView, MarkView, OrderView, PositionView, Snapshot
+from engine.client import ConfigLine, GateView, OrderView, PositionView, Snapshot
 from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.core.types import SECOND_US
@@ -212,39 +212,6 @@ def event_row(recorded: Recorded, bots: Mapping[str, str]) -> Row:
         Cell(str(recorded.seq), "quiet"),
     )
     return Row(str(recorded.seq), cells, (event.ts, event.ts))
-
-
-def bot_rows(bots: Iterable[BotView]) -> Rows:
-    """Columns: name, status, entries, why."""
-    glyphs = {"RUNNING": ("● ", "up"), "ERROR": ("✖ ", "fault"), "STOPPED": ("■ ", "quiet")}
-    out = []
-    for bot in bots:
-        glyph, style = glyphs.get(bot.status, ("▮ ", "warn"))
-        status = (glyph + safe_text(bot.status, 12), style)
-        name = (safe_text(bot.name, 40), "strong")
-        out.append(Row(bot.id, _cells(name, status, (f"{bot.entries:,}", ""), (safe_text(bot.reason, 120), "quiet"))))
-    return out
-
-
-def mark_rows(marks: Iterable[MarkView]) -> Rows:
-    """Columns: symbol, exchange, price, where its trading rules come from (decisions.md 9: a guess is said to be one)."""
-    sources = {
-        "bundled": ("our own table of the exchange", "quiet"),
-        "venue": ("the exchange", "quiet"),
-        "default": ("a default: unknown symbol!", "warn"),
-    }
-    return [
-        Row(
-            f"{mark.exchange} {mark.symbol}",
-            _cells(
-                (safe_text(mark.symbol, SYMBOL_LIMIT), "strong"),
-                (safe_text(mark.exchange, 16), "quiet"),
-                (price(mark.price, mark.price_places), ""),
-                sources.get(mark.rules, (safe_text(mark.rules, 40), "warn")),
-            ),
-        )
-        for mark in marks
-    ]
 
 
 def config_rows(lines: Iterable[ConfigLine]) -> Rows:
