@@ -6,7 +6,7 @@ Everything here runs on a loop of its own (`engine.reading.Reader`); the screen 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from engine.core.events import Event, LedgerOpened, Numbered, Recorded, event_id
 from engine.core.ledger import Ledger
@@ -104,7 +104,7 @@ class Pairs(Sequence[Recorded]):
 
     def event(self, index: int) -> Event:
         """An event alone: its id costs a hash."""
-        return cast(Event, self._pairs[index][1])  # of the registered ones, or it would not have been journaled
+        return self._pairs[index][1]
 
     @overload
     def __getitem__(self, index: int) -> Recorded: ...
