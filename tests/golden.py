@@ -111,7 +111,11 @@ def config(fee_bps: str = "10") -> Config:
     )
 
 
-def chunks(columns: Columns, size: int = 500) -> Iterator[list[Candle | Tick]]:
+#: Candles that a run is fed at once.
+CHUNK = 500
+
+
+def chunks(columns: Columns, size: int = CHUNK) -> Iterator[list[Candle | Tick]]:
     """The candles and their ticks as a replay gives them, a few at a time."""
     for first in range(0, len(columns["ts"]), size):
         rows = zip(*(columns[name][first : first + size].tolist() for name in ("ts", *PRICES)), strict=True)
@@ -135,15 +139,23 @@ def chunks(columns: Columns, size: int = 500) -> Iterator[list[Candle | Tick]]:
         yield out
 
 
+def started(
+    columns: Columns, fee_bps: str = "10", *, look_up: bool = True, journal: MemoryJournal | None = None
+) -> Backtest:
+    """A run of the workload before its first bar."""
+    run = Backtest(config(fee_bps), [INSTRUMENT], journal or MemoryJournal(), balance=D(CASH), seed=1)
+    if look_up:
+        run.look_up(EXCHANGE, SYMBOL, columns, MINUTE_US)
+    return run
+
+
 def play(
     columns: Columns, fee_bps: str = "10", *, look_up: bool = True, journal: MemoryJournal | None = None
 ) -> Result:
     """The workload through decide, orders, evolve, the paper venue and the journal in memory."""
     journal = journal or MemoryJournal()
-    run = Backtest(config(fee_bps), [INSTRUMENT], journal, balance=D(CASH), seed=1)
     start = time.process_time()
-    if look_up:
-        run.look_up(EXCHANGE, SYMBOL, columns, MINUTE_US)
+    run = started(columns, fee_bps, look_up=look_up, journal=journal)
     for chunk in chunks(columns):
         run.feed(chunk)
     run.finish()

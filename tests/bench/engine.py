@@ -1,6 +1,7 @@
 """The engine by itself: `python -m tests.bench.engine NAME [ARGUMENT...]` prints one JSON object, in a process of its own.
 
 golden CANDLES       the common workload (tests/golden.py) through decide, evolve, the paper venue and the journal in memory
+late CANDLES         the last tenth of them in turns with the first tenth of a fresh run: what a long journal costs
 plain CANDLES        the same as a plain event loop (the yardstick)
 prototype DIR CANDLES  the yardstick that is kept in DIR (pyevent.py), over the same market
 fold EVENTS          `evolve` over so many events, and the same from their journaled bytes
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import resource
 import statistics
@@ -54,6 +56,23 @@ def played(candles: int) -> dict[str, float]:
     before = _resident_mb()
     result = golden.play(columns)
     return {**result._asdict(), "candles": candles, "peak_mb": _resident_mb(), "before_mb": before}
+
+
+def late(candles: int) -> dict[str, float]:
+    """CPU seconds of the first and of the last tenth, chunk by chunk in turns, so that both meet the same machine."""
+    columns, tenth = _market(candles), candles // 10
+    worn = golden.started(columns)
+    rest = golden.chunks(columns)
+    for chunk in itertools.islice(rest, (candles - tenth) // golden.CHUNK):
+        worn.feed(chunk)
+    fresh = golden.started(columns)
+    spent = [0.0, 0.0]
+    for pair in zip(golden.chunks({name: column[:tenth] for name, column in columns.items()}), rest, strict=True):
+        for which, (run, chunk) in enumerate(zip((fresh, worn), pair, strict=True)):
+            start = time.process_time()
+            run.feed(chunk)
+            spent[which] += time.process_time() - start
+    return {"candles": tenth, "first_s": spent[0], "last_s": spent[1]}
 
 
 def plain(candles: int) -> dict[str, float]:
@@ -157,6 +176,7 @@ def _resident_mb() -> float:
 
 JOBS: dict[str, Callable[..., dict[str, float]]] = {
     "golden": lambda candles: played(int(candles)),
+    "late": lambda candles: late(int(candles)),
     "plain": lambda candles: plain(int(candles)),
     "prototype": lambda folder, candles: prototype(folder, int(candles)),
     "fold": lambda events: fold(int(events)),

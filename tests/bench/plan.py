@@ -89,6 +89,7 @@ SECTIONS = (
             F("golden_share", "ours against the yardstick", "x", 2, 0.40, at_least=True),
             F("golden_share_prototype", "ours against that of the research folder", "x", 2, 0.40, at_least=True),
             F("golden_growth", "cost of a candle at 1,000,000 over 100,000", "x", 2, 1.10),
+            F("golden_late", "the last 100,000 of them over the first of a fresh run, in turns", "x", 2, 1.10),
             F("golden_peak", "peak memory, candles streamed", "MB", 0, 400),
             F("plain_peak", "the yardstick's", "MB"),
             F("fold_events", "evolve over 1,000,000 events", "s", 2, 5),

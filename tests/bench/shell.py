@@ -120,6 +120,8 @@ def engine(book: Book) -> None:
     book.add("plain_candles", million / plain["seconds"])
     book.add("golden_share", plain["seconds"] / ours["seconds"])
     book.add("golden_growth", ours["seconds"] / (before["seconds"] + after["seconds"]) / 5)
+    late = job("late", str(million), module="engine")
+    book.add("golden_late", late["last_s"] / late["first_s"])
     book.add("golden_peak", ours["peak_mb"])
     book.add("plain_peak", plain["peak_mb"])
     if (YARDSTICK / "pyevent.py").exists():
