@@ -282,6 +282,10 @@ class LocalClient:
         if running is None:
             return
         now_mono = time.monotonic()
+        if self._snapshot is None and running.engine.catching_up:
+            # Positions at prices of long ago would look like losses.
+            self._progress = f"catching up, {running.pacer.played if running.pacer else 0:,} candles played again"
+            return
         change = self._changes(running)
         if change == self._shown and self._snapshot is not None and now_mono - self._snapshot.beat_mono < BEAT_S:
             return

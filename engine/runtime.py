@@ -298,6 +298,11 @@ class Engine:
         return last if isinstance(last, Cause) else last.cause
 
     @property
+    def catching_up(self) -> bool:
+        """Its own past is played again to warm the market: prices are old ones, and nothing is decided by them."""
+        return self._decided is not None and self.clock_us is None
+
+    @property
     def warming(self) -> bool:
         """Still catching up with its own past, or with indicators that have too few bars."""
         return self._decided is not None or any(b.status == "WARMING_UP" for b in self.state.ledger.bots.values())

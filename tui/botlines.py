@@ -10,7 +10,7 @@ from typing import Any
 from engine.client import BotView, Snapshot
 from engine.core.text import safe_text
 from engine.standing import BotLine, RunnerLine, Standing
-from tui.glyphs import fmt_age_us, fmt_datetime
+from tui.glyphs import fmt_age_us, fmt_datetime, padded
 from tui.story import OPERATORS
 from tui.viewmodel import Line, Span, change
 
@@ -154,4 +154,10 @@ def _symbols(runners: Sequence[RunnerLine]) -> Iterator[Line]:
         late = "no price yet" if r.age_us is None else f"data {fmt_age_us(r.age_us)} late"
         bars = f"  {r.bars:,} of {r.warmup_bars:,} bars" if not r.warm else f"  needs {r.warmup_bars:,} bars"
         error = [Span(f"  {safe_text(r.error, 60)}", "error")] if r.error else []
-        yield [warm, Span(f" {safe_text(r.symbol, 24):<12}", "strong"), Span(bars), Span(f"  {late}", "dim"), *error]
+        yield [
+            warm,
+            Span(f" {padded(safe_text(r.symbol, 24), 12)}", "strong"),
+            Span(bars),
+            Span(f"  {late}", "dim"),
+            *error,
+        ]

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
+from rich.cells import cell_len
+
 from engine.core.types import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 UP, DOWN, FLAT = "▲", "▼", "="
@@ -82,6 +84,11 @@ def fmt_clock(ts_us: int | None) -> str:
 def fmt_datetime(ts_us: int | None) -> str:
     """Day and time in UTC: `2026-11-20 14:03:22Z`."""
     return _fmt_ts(ts_us, "%Y-%m-%d %H:%M:%SZ")
+
+
+def padded(text: str, width: int) -> str:
+    """`text` with blanks behind it up to `width` cells; wide characters take two. Longer text stays as it is."""
+    return text + " " * (width - cell_len(text))
 
 
 def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:

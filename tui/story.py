@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 
+from rich.cells import cell_len
+
 from engine.client import OrderView
 from engine.core import events as ev
 from engine.core.text import safe_text
@@ -280,8 +282,10 @@ def clock(ts: int) -> str:
 def wrapped(line: Line, width: int) -> list[Line]:
     """A line as rows of at most `width` characters, broken at blanks where there are some, the later ones indented."""
     text = "".join(span.text for span in line)
-    if len(text) <= width:
+    if (cell_len(text) if not text.isascii() else len(text)) <= width:
         return [line]
+    if not text.isascii() and any(cell_len(char) > 1 for char in set(text)):
+        width = max(1, width // 2)  # characters are counted below, and some of these take two cells
     ends: list[tuple[int, int]] = []
     start, room = 0, width
     while len(text) - start > room:

@@ -121,7 +121,9 @@ async def _results(queries: Any, verb: Verb, scope: set[str], before: int) -> li
 
 
 def _result_lines(results: Sequence[dict[str, str]]) -> list[str]:
-    return [f"  {r['outcome']:<9} {r['role']:<12} {safe_text(r['symbol'], 40):<14} {r['id']}" for r in results]
+    from engine.cli.trading import padded
+
+    return [f"  {r['outcome']:<9} {r['role']:<12} {padded(safe_text(r['symbol'], 40), 14)} {r['id']}" for r in results]
 
 
 async def _through_the_engine(conn: Any, verb: Verb, reason: str, arguments: dict[str, Any]) -> tuple[bool, str]:

@@ -79,8 +79,10 @@ def _wait_until_halted(entry: LedgerEntry, *, quiet: bool) -> dict[str, Any]:
         from engine.core.text import safe_text
 
         print(f"{entry.name}: verified: HALTED, no open entries, {len(now.get('positions', []))} positions")
+        from engine.cli.trading import padded
+
         for identity, symbol, role, end in results:
-            print(f"  {end:<9} {role:<12} {safe_text(symbol, 40):<14} {identity}")
+            print(f"  {end:<9} {role:<12} {padded(safe_text(symbol, 40), 14)} {identity}")
     names = ("id", "symbol", "role", "outcome")
     return {"verified": True, "results": [dict(zip(names, one, strict=True)) for one in results]}
 

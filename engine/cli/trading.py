@@ -51,8 +51,11 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Columns as wide as their widest cell; text of others is made safe for a terminal."""
     safe = [[safe_text(cell, 60) for cell in row] for row in rows]
     widths = [max(map(cells_of, column)) for column in zip(*safe, strict=True)]
-    padded = ((cell + " " * (width - cells_of(cell)) for cell, width in zip(row, widths, strict=True)) for row in safe)
-    return ["  ".join(row).rstrip() for row in padded]
+    return ["  ".join(map(padded, row, widths)).rstrip() for row in safe]
+
+
+def padded(text: str, width: int) -> str:
+    return text + " " * (width - cells_of(text))
 
 
 def cells_of(text: str) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from engine.core import books, fold_orders
 from engine.core import events as ev
 from engine.core.books import BotBook, House
-from engine.core.ledger import Ledger, Stop, by_age, by_number
+from engine.core.ledger import Ledger, Stop, arranged, by_age, by_number
 from engine.core.positions import Account
 from engine.core.types import (
     ACTIVE,
@@ -98,6 +98,7 @@ def _portfolio_opened(ledger: Ledger, e: ev.PortfolioOpened) -> None:
     if e.portfolio_id in ledger.accounts:
         raise InvariantError(f"portfolio {e.name} is opened twice")
     _open_account(ledger, e.portfolio_id, e.name, e.currency, e.initial_balance)
+    ledger.accounts = arranged(ledger.accounts)  # the same order as in a restored one
 
 
 def _state_changed(ledger: Ledger, e: ev.TradingStateChanged) -> None:

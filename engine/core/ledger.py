@@ -156,7 +156,14 @@ class Ledger(msgspec.Struct):
 
 def restore(snapshot: bytes | str) -> Ledger:
     """The ledger of a snapshot. Raises msgspec.ValidationError when it is not one."""
-    return msgspec.json.decode(snapshot, type=Ledger)
+    ledger = msgspec.json.decode(snapshot, type=Ledger)
+    ledger.accounts = arranged(ledger.accounts)
+    return ledger
+
+
+def arranged(accounts: dict[str, Account]) -> dict[str, Account]:
+    """ "main" first, then by id: a snapshot has them by id alone, and the first one is what the account's limits hold for."""
+    return dict(sorted(accounts.items(), key=lambda one: (one[1].name != "main", one[0])))
 
 
 def drawdown(equity: Decimal, peak: Decimal) -> Decimal:

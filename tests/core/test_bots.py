@@ -10,6 +10,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.inputs import Candle, Feature
+from engine.core.ledger import restore
 from engine.core.strategy import ENTER_LONG, EXIT_LONG, NO_PROPOSAL, Proposal
 from engine.core.types import BotStatus, Verb
 from tests.core.worlds import ETH, World, config
@@ -133,6 +134,16 @@ async def test_fills_go_to_the_bot_whose_order_it_is(tmp_path: Path) -> None:
     assert [named(world, p.bot_id) for p in world.ledger.positions.values()] == ["b"]
     closed = [named(world, p.bot_id) for p in world.ledger.closed_positions.values()]
     assert closed == ["a"]
+
+
+async def test_the_account_is_the_same_one_after_a_restart(tmp_path: Path) -> None:
+    names = [f"book{n}" for n in range(8)]  # some of their ids sort before that of main
+    account = {"portfolios": [{"name": name, "currency": "USDT", "initial_balance": "500"} for name in names]}
+    ledger = (await world_of(tmp_path, bot("a", ENTER_LONG), account=account)).ledger
+    again = restore(ledger.snapshot())
+    assert sorted(ledger.accounts)[0] != next(iter(ledger.accounts))
+    assert again.account.name == ledger.account.name == "main"
+    assert list(again.accounts) == list(ledger.accounts)
 
 
 async def test_each_portfolio_has_its_own_money(tmp_path: Path) -> None:

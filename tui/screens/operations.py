@@ -13,7 +13,7 @@ from engine.client import EngineClient, Snapshot
 from engine.core.text import safe_text
 from engine.operations import AuditLine, Operated, Operations, sections
 from tui.actions import bindings
-from tui.glyphs import fmt_datetime
+from tui.glyphs import fmt_datetime, padded
 from tui.screens.asking import AskingScreen, LinesPanel
 from tui.verifying import Verdict, Verifier
 from tui.viewmodel import LAG_WARN_MS, Frame, Line, Span
@@ -155,4 +155,4 @@ class OperationsScreen(AskingScreen[Operations]):
 
 def _fact(name: str, value: str, level: str) -> Line:
     mark = _MARKS.get(level, _MARKS["warn"])
-    return [mark, Span(f"{safe_text(name, 30):<{NAME_CELLS}} ", "dim"), Span(safe_text(value, 300), level)]
+    return [mark, Span(f"{padded(safe_text(name, 30), NAME_CELLS)} ", "dim"), Span(safe_text(value, 300), level)]

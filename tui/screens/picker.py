@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
@@ -47,9 +48,10 @@ class PickDialog(Dialog[str]):
         options.clear_options()
         wanted = words.lower().split()
         self._shown = [c for c in self._choices if all(w in f"{c[0]} {c[1]}".lower() for w in wanted)]
-        wide = min(40, max((len(name) for name, _ in self._shown), default=0))
+        wide = min(40, max((cell_len(safe_text(name, 60)) for name, _ in self._shown), default=0))
         for name, beside in self._shown:
-            line = Text(f"{safe_text(name, 60):<{wide}}  ")
+            shown = safe_text(name, 60)
+            line = Text(shown + " " * max(0, wide - cell_len(shown)) + "  ")
             line.append(safe_text(beside, 100), "dim")
             options.add_option(line)
         if self._shown:

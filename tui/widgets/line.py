@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
@@ -28,6 +28,17 @@ STYLES = (
 def clean(line: Sequence[Span]) -> Line:
     """The spans without a byte that a terminal would obey. The last gate, for what was not made safe where it came in."""
     return [span if span.text.isprintable() else Span(safe_text(span.text, 512), span.style) for span in line]
+
+
+def fitted(line: Sequence[Span], width: int) -> Line:
+    """A line of at most `width` cells: its longest span is cut, so that the key at its end stays to be read."""
+    clean_line = clean(line)
+    excess = sum(cell_len(span.text) for span in clean_line) - width
+    if excess <= 0 or not clean_line:
+        return clean_line
+    at, longest = max(enumerate(clean_line), key=lambda one: cell_len(one[1].text))
+    text = set_cell_size(longest.text, max(0, cell_len(longest.text) - excess - 1)) + ELLIPSIS
+    return [*clean_line[:at], Span(text, longest.style), *clean_line[at + 1 :]]
 
 
 class SpanBlock(Widget):
@@ -154,7 +165,7 @@ class BannerLine(FrameLine):
         severity, line = second_line(frame)
         if not self.has_class(f"-{severity}" if severity else "-none"):
             self.set_classes(f"-{severity}" if severity else "-none")
-        self.set_line(line)
+        self.set_line(fitted(line, self.size.width or self.app.size.width))
 
 
 class ReplayLine(FrameLine):
