@@ -256,10 +256,13 @@ class Session:
         finally:
             await conn.close()
 
-    async def _equity_history(self) -> list[EquityPoint]:
+    async def _equity_history(self) -> dict[str, list[EquityPoint]]:
         conn = await self._reader()
         try:
-            return [EquityPoint(*row) for row in await Queries(conn).equity(points=2_000)]
+            return {
+                one.portfolio_id: [EquityPoint(*row) for row in await Queries(conn).equity(account=one.name)]
+                for one in self.engine.state.ledger.accounts.values()
+            }
         finally:
             await conn.close()
 

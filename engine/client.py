@@ -169,6 +169,37 @@ class TradeView(msgspec.Struct, frozen=True, kw_only=True):
     exits: tuple[tuple[int, float | None, float | None], ...] = ()
 
 
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """A portfolio: its equity at the marks and the money that it was opened with, in `currency`."""
+
+    id: str
+    name: str
+    currency: str
+    equity: Decimal
+    opened_with: Decimal
+
+    @property
+    def gained_pct(self) -> Decimal:
+        return (self.equity - self.opened_with) / self.opened_with * 100 if self.opened_with else ZERO
+
+
+#: What stands for all accounts together in the place of an id.
+WHOLE = ""
+
+
+def whole(accounts: Sequence[AccountView]) -> AccountView | None:
+    """All together where their currencies agree, else the first, which the ledger was opened with; None without any."""
+    if len(accounts) < 2 or len({one.currency for one in accounts}) > 1:
+        return accounts[0] if accounts else None
+    return AccountView(
+        id=WHOLE,
+        name="all accounts",
+        currency=accounts[0].currency,
+        equity=sum((one.equity for one in accounts), ZERO),
+        opened_with=sum((one.opened_with for one in accounts), ZERO),
+    )
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that a screen shows at one moment. `number` grows with every change; `mono` fields are time.monotonic seconds."""
 
@@ -213,6 +244,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     stops: tuple[StopView, ...] = ()
     stopped: StoppedView | None = None
+    accounts: tuple[AccountView, ...] = ()
 
 
 class ConfigLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,8 +296,8 @@ class EngineClient(Protocol):
         """Committed events with a seq above `after_seq`, oldest first; the newest thousands are kept."""
         ...
 
-    def equity(self) -> Sequence[EquityPoint]:
-        """Equity history, oldest first, thinned to what a chart can show."""
+    def equity(self, account: str = WHOLE) -> Sequence[EquityPoint]:
+        """Equity of an account by id, or of what `whole` gives; oldest first, thinned to what a chart can show."""
         ...
 
     def configs(self) -> Future[Sequence[ConfigLine]]: ...

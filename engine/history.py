@@ -104,8 +104,10 @@ class History(Protocol):
         """The newest round trips that have ended, oldest of them first."""
         ...
 
-    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
-        """Equity between two times, thinned with its peaks and troughs kept."""
+    def equity(
+        self, since_ts: int, until_ts: int, points: int = 2_000, *, account: str = "main"
+    ) -> Future[Sequence[EquityPoint]]:
+        """Equity of the account of a name between two times, thinned with its peaks and troughs kept."""
         ...
 
     def acknowledge(self, key: str, text: str, actor: str) -> Future[Acknowledgement]:
@@ -177,7 +179,9 @@ class JournalHistory:
     def trades(self, limit: int = 2_000) -> Future[Sequence[TradeView]]:
         return ready(())
 
-    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+    def equity(
+        self, since_ts: int, until_ts: int, points: int = 2_000, *, account: str = "main"
+    ) -> Future[Sequence[EquityPoint]]:
         return ready(())
 
 
@@ -294,11 +298,13 @@ class PgHistory:
 
         return self._reader.read(work)
 
-    def equity(self, since_ts: int, until_ts: int, points: int = 2_000) -> Future[Sequence[EquityPoint]]:
+    def equity(
+        self, since_ts: int, until_ts: int, points: int = 2_000, *, account: str = "main"
+    ) -> Future[Sequence[EquityPoint]]:
         async def work(conn: Any) -> Sequence[EquityPoint]:
             from db.queries import Queries
 
-            rows = await Queries(conn).equity(points, since_ts=since_ts, until_ts=until_ts)
+            rows = await Queries(conn).equity(points, since_ts=since_ts, until_ts=until_ts, account=account)
             return [EquityPoint(*row) for row in rows]
 
         return self._reader.read(work)

@@ -8,19 +8,20 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from engine.client import Bar, ConfigLine, EquityPoint, Outcome, ReplayView, Snapshot, TradeView
+from engine.client import WHOLE, Bar, ConfigLine, EquityPoint, Outcome, ReplayView, Snapshot, TradeView, whole
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.types import Verb
 from engine.halt import Latch
 
 if TYPE_CHECKING:  # the screen makes a client before its first paint; these bring numpy and TA-Lib with them
+    from engine.curves import Curves
     from engine.feeds.base import Feed, Pacer
     from engine.history import History
     from engine.operations import Operations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # the screen makes a client before its first paint; these bri
 EVENTS_KEPT = 2_000
 #: Without a database there is nowhere else to look.
 EVENTS_KEPT_ALONE = 20_000
-#: Points of the equity curve; when full, every second old one goes.
+#: Points of an equity curve; when full, every second old one goes.
 EQUITY_KEPT = 4_000
 #: A picture is made at least this often: its `beat_mono` tells a screen that the engine lives. Seconds.
 BEAT_S = 0.9
@@ -65,7 +66,7 @@ class LocalClient:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._events: deque[Recorded] = deque(maxlen=EVENTS_KEPT_ALONE)
-        self._equity: list[EquityPoint] = []
+        self._curves: Curves | None = None
         self._snapshot: Snapshot | None = None
         self._progress = "starting"
         self._running: Running | None = None
@@ -98,9 +99,10 @@ class LocalClient:
         newest.reverse()
         return newest[:limit]
 
-    def equity(self) -> Sequence[EquityPoint]:
-        with self._lock:
-            return tuple(self._equity)
+    def equity(self, account: str = WHOLE) -> Sequence[EquityPoint]:
+        snapshot, curves = self._snapshot, self._curves
+        found = whole(snapshot.accounts) if snapshot is not None and not account else None
+        return curves.of(found.id if found is not None else account) if curves is not None else ()
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._on_loop(lambda running: running.configs())
@@ -225,14 +227,18 @@ class LocalClient:
         """From here on a halt latches, even before there is an engine."""
         self._latch = latch
 
-    def attach(self, running: Running, recent: Sequence[Recorded], equity: Sequence[EquityPoint]) -> None:
+    def attach(self, running: Running, recent: Sequence[Recorded], equity: Mapping[str, Sequence[EquityPoint]]) -> None:
+        """`equity` is what storage has of each account, by id."""
+        from engine.curves import Curves
         from engine.publish import bot_name
         from engine.trips import Trips
 
         self._running, self._loop = running, asyncio.get_running_loop()
         self._trips = Trips(lambda bot_id: bot_name(running.engine.setup, bot_id))
-        with self._lock:
-            self._equity = list(equity)
+        self._curves = Curves(EQUITY_KEPT)
+        stored = ((point.ts, account, point) for account, points in equity.items() for point in points)
+        for _, account, point in sorted(stored):
+            self._curves.add(account, point)
         self._take(recent)
         with self._lock:
             self._trips.catch_up(running.engine.state.ledger)
@@ -271,10 +277,8 @@ class LocalClient:
                     self._trips.see(one.event)
                 if isinstance(one.event, ev.EquitySampled):
                     e = one.event
-                    if not self._equity or self._equity[-1].ts < e.ts:
-                        self._equity.append(EquityPoint(e.ts, e.equity, e.drawdown))
-            if len(self._equity) > EQUITY_KEPT:
-                self._equity = self._equity[:-100:2] + self._equity[-100:]
+                    if self._curves is not None:
+                        self._curves.add(e.portfolio_id, EquityPoint(e.ts, e.equity, e.drawdown))
 
     def refresh(self) -> None:
         """Build the next snapshot from the engine's state; one a second when nothing has changed, as a sign of life."""

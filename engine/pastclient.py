@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from engine.client import Bar, ConfigLine, EquityPoint, OrderView, Outcome, Snapshot, TradeView
+from engine.client import WHOLE, Bar, ConfigLine, EquityPoint, OrderView, Outcome, Snapshot, TradeView
 from engine.core.events import ConfigActivated, OrderDenied, Recorded
 from engine.core.types import Verb
 from engine.history import GATE_EVENTS, Acknowledgement, FillView, History, JournalHistory, Place, Told, ready
@@ -39,8 +39,8 @@ class PastClient:
     def events(self, after_seq: int, limit: int = 1_000) -> Sequence[Recorded]:
         return [one for one in self.picture.log if one.seq > after_seq][:limit]
 
-    def equity(self) -> Sequence[EquityPoint]:
-        return self.picture.equity
+    def equity(self, account: str = WHOLE) -> Sequence[EquityPoint]:
+        return self.picture.equity(account)
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         """Those that had been active by then; of the others the journal knows nothing."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from engine import publish
-from engine.client import EquityPoint, GateView, OrderView, Snapshot, TradeView
+from engine.client import WHOLE, EquityPoint, GateView, OrderView, Snapshot, TradeView, whole
 from engine.core import events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.events import Recorded
@@ -23,6 +23,7 @@ from engine.core.market import Market
 from engine.core.risk import View
 from engine.core.setup import Setup
 from engine.core.types import ALLOWED, ZERO, Instrument, InstrumentKind
+from engine.curves import Curves
 from engine.history import FillView, fill_view
 from engine.journals import LOUD, Kinds, PastError, Place
 from engine.standing import GateLine, Standing, standing_of
@@ -88,7 +89,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     head: Place
     snapshot: Snapshot
     log: tuple[Recorded, ...]
-    equity: tuple[EquityPoint, ...]
+    curves: dict[str, Sequence[EquityPoint]]
     trades: tuple[TradeView, ...]
     orders: tuple[OrderView, ...]
     names: dict[str, str]
@@ -112,7 +113,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
             head=Place(0, 0),
             snapshot=_snapshot(name, moment),
             log=tuple(lanes["log"]),
-            equity=_curve(lanes["equity"]),
+            curves=_curves(ledger, lanes["equity"]),
             trades=tuple(trips.views()),
             orders=publish.all_orders(ledger, market, setup),
             names=names,
@@ -121,6 +122,11 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     def among(self, first: Place, head: Place) -> Picture:
         """The same moment in a journal that may have grown."""
         return msgspec.structs.replace(self, first=first, head=head)
+
+    def equity(self, account: str = WHOLE) -> Sequence[EquityPoint]:
+        """As `EngineClient.equity`."""
+        found = whole(self.snapshot.accounts) if not account else None
+        return self.curves.get(found.id if found is not None else account, ())
 
     def fill(self, recorded: Recorded) -> FillView:
         event = recorded.event
@@ -186,13 +192,13 @@ def _places(price: Decimal) -> int:
     return min(8, max(0, -exponent)) if isinstance(exponent, int) else 2
 
 
-def _curve(samples: Sequence[Recorded]) -> tuple[EquityPoint, ...]:
-    points: list[EquityPoint] = []
+def _curves(ledger: Ledger, samples: Sequence[Recorded]) -> dict[str, Sequence[EquityPoint]]:
+    curves = Curves(len(samples) + 1)
     for one in samples:
         e = one.event
-        if isinstance(e, ev.EquitySampled) and (not points or points[-1].ts < e.ts):
-            points.append(EquityPoint(e.ts, e.equity, e.drawdown))
-    return tuple(points)
+        if isinstance(e, ev.EquitySampled):
+            curves.add(e.portfolio_id, EquityPoint(e.ts, e.equity, e.drawdown))
+    return {account: curves.of(account) for account in (WHOLE, *ledger.accounts)}
 
 
 def _snapshot(name: str, moment: Moment) -> Snapshot:

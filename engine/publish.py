@@ -11,7 +11,7 @@ from engine.core import events as ev
 from engine.core import risk
 from engine.core.config import BotConfig
 from engine.core.ledger import Ledger, drawdown
-from engine.core.margin import mark_of
+from engine.core.margin import equity, mark_of
 from engine.core.market import Market
 from engine.core.orders import Order
 from engine.core.positions import Position
@@ -272,6 +272,21 @@ def snapshot(
         stopped=stopped(memory, setup),
         marks=marks(market),
         replay=replay,
+        accounts=accounts(ledger, market),
+    )
+
+
+def accounts(ledger: Ledger, market: Market) -> tuple[cl.AccountView, ...]:
+    """The first is the one that the ledger was opened with."""
+    return tuple(
+        cl.AccountView(
+            id=account.portfolio_id,
+            name=account.name,
+            currency=account.currency or ledger.base_currency,
+            equity=equity(ledger, market, account),
+            opened_with=account.initial_balance,
+        )
+        for account in ledger.accounts.values()
     )
 
 

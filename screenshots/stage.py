@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from db.memory import MemoryJournal
-from engine.client import Bar, ConfigLine, EquityPoint, Outcome, Snapshot, TradeView
+from engine.client import WHOLE, Bar, ConfigLine, EquityPoint, Outcome, Snapshot, TradeView
 from engine.config_diff import diff
 from engine.core import decide
 from engine.core.config import Config
@@ -104,7 +104,7 @@ class Stage:
         await self.engine.open_ledger(first)
         for candle in await self.feed.history(max(bot.make().warmup_bars for bot in setup.bots)):
             decide.warm(self.engine.state, candle)
-        self.client.attach(self, opening.recent, ())
+        self.client.attach(self, opening.recent, {})
         await self.engine.start()
 
     async def _load_config(self, version: int) -> tuple[object, str]:
@@ -212,8 +212,8 @@ class StillClient:
     def events(self, after_seq: int, limit: int = 1_000) -> Sequence[Recorded]:
         return self._inner.events(after_seq, limit)
 
-    def equity(self) -> Sequence[EquityPoint]:
-        return self._inner.equity()
+    def equity(self, account: str = WHOLE) -> Sequence[EquityPoint]:
+        return self._inner.equity(account)
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         return self._inner.configs()

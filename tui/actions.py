@@ -202,7 +202,7 @@ ACTIONS: tuple[Action, ...] = (
     _chart("no_cursor", "no cursor", "Take the cursor away, or cancel what is being loaded", "escape"),
     _charts("pick_symbol", "symbol", "Pick the symbol of the candles", "s"),
     _charts("pick_timeframe", "timeframe", "Pick the length of a bar", "f"),
-    _charts("pick_bot", "bot", "Show the trades and results of one bot", "b"),
+    _charts("pick_bot", "bot", "Show the trades and results of one bot, or the equity of one account", "b"),
     _charts("next_view", "view", "All charts, or one alone", "v"),
     _charts("graph_symbol", "dots", "Draw with braille, blocks or ASCII", "g"),
     _charts("export_chart", "export", "Write the chart to a new SVG file, and say where it went", "E"),

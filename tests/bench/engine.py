@@ -60,7 +60,7 @@ def played(candles: int) -> dict[str, float]:
 
 def late(candles: int) -> dict[str, float]:
     """CPU seconds of the first and of the last tenth, chunk by chunk in turns, so that both meet the same machine."""
-    columns, tenth = _market(candles), candles // 10
+    columns, tenth = market(candles), candles // 10
     worn = golden.started(columns)
     rest = golden.chunks(columns)
     for chunk in itertools.islice(rest, (candles - tenth) // golden.CHUNK):

@@ -120,7 +120,7 @@ async def test_the_client_of_the_same_process_passes_the_target_on(tmp_path: Pat
     world = await holding(tmp_path)
     client = LocalClient()
     client.guard(world.engine.dispatch.latch)
-    client.attach(Served(world), (), ())
+    client.attach(Served(world), (), {})
     for verb, target, text in (
         (Verb.HALT, "probe", "bot probe is HALTED"),
         (Verb.RESUME, BOT, "bot probe is ACTIVE"),

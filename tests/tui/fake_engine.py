@@ -277,6 +277,7 @@ class FakeEngine:
         self.submitted: list[tuple[Verb, dict[str, Any]]] = []
         self.replayed: list[tuple[str, float | None]] = []
         self.answers: dict[Verb, Outcome | Exception] = {}
+        self.curves: dict[str, Sequence[EquityPoint]] = {}
         self.stands: Standing | None = None
         self.runs_on: Operations | None = None
         self.stored: list[tuple[str, str, str]] = []
@@ -308,8 +309,8 @@ class FakeEngine:
     def events(self, after_seq: int, limit: int = 1_000) -> Sequence[Recorded]:
         return [r for r in self.log if r.seq > after_seq][:limit]
 
-    def equity(self) -> Sequence[EquityPoint]:
-        return self.curve
+    def equity(self, account: str = "") -> Sequence[EquityPoint]:
+        return self.curves.get(account, self.curve)
 
     def configs(self) -> Future[Sequence[ConfigLine]]:
         future: Future[Sequence[ConfigLine]] = Future()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.client import Bar, BotView, EquityPoint, TradeView
+from engine.client import AccountView, Bar, BotView, EquityPoint, TradeView
+from engine.core.config import default_config, parse_config
 from engine.core.types import MINUTE_US
+from screenshots.stage import simulated
 from tests.patience import until_async
 from tests.tui.cockpit_pilot import SIZES, Cockpit, cockpit
 from tests.tui.fake_engine import NOW, D, FakeEngine
@@ -75,7 +79,7 @@ class Past:
         self.older = Future()
         return self.older
 
-    def equity(self, since: int, until: int, points: int = 2_000) -> Future[Any]:
+    def equity(self, since: int, until: int, points: int = 2_000, *, account: str = "main") -> Future[Any]:
         self.closer.append((since, until))
         future: Future[Any] = Future()
         future.set_result(self.detail)
@@ -163,6 +167,45 @@ async def test_symbol_timeframe_and_bot_are_picked_from_lists() -> None:
         await c.press("b", *"all bots", "enter")
         await looked(c)
         assert "equity 10,214.33" in c.text()
+
+
+async def test_each_account_has_a_curve_and_all_together_are_the_default() -> None:
+    swing = AccountView(id="2", name="swing", currency="USDT", equity=D("515.5"), opened_with=D("500"))
+    main = AccountView(id="1", name="main", currency="USDT", equity=D("10214.33"), opened_with=D("10000"))
+    engine = trading(accounts=(main, swing))
+    engine.curves["2"] = [EquityPoint(LAST - n * MINUTE_US, D(500 + n), D(0)) for n in range(60, 0, -1)]
+    async with cockpit(engine, size=(200, 60)) as c:
+        await opened(c)
+        assert "equity of all accounts 10,729.83 USDT ▲+2.19%" in c.text()
+        await c.press("b", *"account swing", "enter")
+        await looked(c)
+        assert "equity of swing 515.50 USDT ▲+3.10%" in c.text()
+        assert "P&L of 0 round trips" in c.text() or "no closed round trip" in c.text().lower()
+        keys = c.app.screen.query_one(EquityPanel).built().keys
+        assert engine.curves["2"][0].ts <= keys[0] <= keys[-1] <= engine.curves["2"][-1].ts + MINUTE_US
+        await c.press("b", *"all bots", "enter")
+        await looked(c)
+        assert "equity of all accounts" in c.text()
+    engine.change(accounts=(main, msgspec.structs.replace(swing, currency="BTC")))
+    async with cockpit(engine, size=(200, 60)) as c:
+        await opened(c)
+        assert "equity of main 10,214.33 USDT ▲+2.14%" in c.text()
+
+
+async def test_a_real_engine_keeps_the_curves_of_its_accounts_apart(tmp_path: Path) -> None:
+    first = default_config().model_dump(mode="json", by_alias=True)
+    second = {"name": "swing", "currency": "USDT", "initial_balance": "500"}
+    config = parse_config({"schema": 1, "bots": first["bots"], "account": {"portfolios": [second]}})
+    stage = await simulated(5, tmp_path, [(config, "two accounts")])
+    await stage.play(600)
+    stage.client.refresh()
+    snapshot = stage.client.snapshot()
+    assert snapshot is not None and [a.name for a in snapshot.accounts] == ["main", "swing"]
+    main, swing = (stage.client.equity(a.id) for a in snapshot.accounts)
+    assert len(main) == len(swing) > 3 and {p.equity for p in swing} == {500}
+    assert [p.equity for p in stage.client.equity()] == [p.equity + 500 for p in main]
+    picture = await asyncio.wrap_future(stage.client.machine.at_seq(snapshot.seq))
+    assert tuple(picture.equity()) == tuple(stage.client.equity()) and picture.equity(snapshot.accounts[1].id) == swing
 
 
 async def test_a_key_in_a_picker_that_finds_nothing_keeps_it_open() -> None:

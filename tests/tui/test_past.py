@@ -136,7 +136,7 @@ async def test_the_state_at_any_event_is_the_fold_up_to_it(stage: Stage) -> None
         assert {p.id: p.quantity for p in snapshot.positions} == {p.id: p.quantity for p in ledger.positions.values()}
         assert snapshot.cash == ledger.account.cash and snapshot.state == ledger.state
         assert [o.id for o in snapshot.orders if o.is_open] == [o.id for o in reversed(ledger.open_orders())]
-        assert picture.log[-1].seq <= seq and all(point.ts <= ledger.now for point in picture.equity)
+        assert picture.log[-1].seq <= seq and all(point.ts <= ledger.now for point in picture.equity())
 
 
 async def test_a_moment_looks_the_same_whichever_way_leads_there(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from textual.widget import Widget
 from engine.client import EquityPoint, Snapshot, TradeView
 from engine.core.text import safe_text
 from engine.core.types import TIMEFRAMES_US
+from tui.accounts import ALL_BOTS, AccountCurve, account_of, choices, closer, stored_as, trips_of
 from tui.actions import bindings
 from tui.bars import Folded, offered
 from tui.charts import GLYPHS
@@ -38,7 +39,6 @@ LOOK_S = 1.0
 SETTLED_S = 0.4
 PAGE = 5_000
 VIEWS = ("all", "candles", "equity", "drawdown", "results")
-ALL_BOTS = "all bots"
 #: A timeframe with so many bars in memory fills a chart.
 ENOUGH_BARS = 110
 NO_CANDLES = "~ not recorded: candles are not in the journal. Entries, exits and equity are. Esc: now"
@@ -55,7 +55,7 @@ class ChartsScreen(CockpitScreen):
     def __init__(self) -> None:
         super().__init__()
         self._exchange = self._symbol = self._timeframe = ""
-        self._bot = ALL_BOTS
+        self._bot = ALL_BOTS  # what was picked of tui.accounts
         self._view = VIEWS[0]
         self._base_us = 0
         self._folded: dict[SeriesKey, Folded] = {}
@@ -67,6 +67,7 @@ class ChartsScreen(CockpitScreen):
         self._detail: Sequence[EquityPoint] = ()
         self._curve: Sequence[EquityPoint] = ()
         self._curve_of: tuple[object, ...] = ()
+        self._account_curve = AccountCurve()
         self._looked_mono = float("-inf")
         self._loading: Future[Any] | None = None
         self._loading_what = ""
@@ -113,6 +114,7 @@ class ChartsScreen(CockpitScreen):
             self._loading.cancel()
         self._folded, self._exhausted, self._candles_of = {}, set(), None
         self._past, self._trips_of, self._detail, self._curve_of = None, (), (), ()
+        self._account_curve = AccountCurve()
         self._looked_mono = float("-inf")
         chart = self.query_one(CandleChart)
         chart.empty_text = EMPTY if self.cockpit.past.client is None else NO_CANDLES
@@ -131,7 +133,7 @@ class ChartsScreen(CockpitScreen):
         self._trips_of = basis
         known = {trip.id for trip in seen}
         every = (*(trip for trip in self._past or () if trip.id not in known), *seen)
-        self._trips = tuple(t for t in every if self._bot in (ALL_BOTS, t.bot))
+        self._trips = trips_of(self._bot, snapshot, every)
         results = self.query_one(ResultsChart)
         results.set_values([t.pnl for t in self._trips if t.exit_ts], snapshot.base_currency)
 
@@ -176,16 +178,20 @@ class ChartsScreen(CockpitScreen):
 
     def _paint_equity(self, snapshot: Snapshot) -> None:
         equity, drawdown = self.query_one(EquityPanel), self.query_one(DrawdownPanel)
-        if self._bot != ALL_BOTS:
+        account = account_of(self._bot, snapshot)
+        if self._bot != ALL_BOTS and account is None:
             currency = next((b.currency for b in snapshot.bots if b.name == self._bot), "") or snapshot.base_currency
             equity.paint_bot(self._bot, currency, self._trips)
             drawdown.paint_bot(self._bot, currency, self._trips)
             return
-        basis = (self.cockpit.curve, self._detail)
+        curve = self.cockpit.curve
+        if account is not None:
+            curve = self._account_curve.read(self.cockpit.client, account, snapshot.seq)
+        basis = (curve, self._detail)
         if not self._curve_of or any(a is not b for a, b in zip(basis, self._curve_of, strict=True)):
             self._curve_of = basis
-            self._curve = _closer(self.cockpit.curve, self._detail)
-        equity.paint(self._curve, snapshot)
+            self._curve = closer(curve, self._detail)
+        equity.paint(self._curve, snapshot, account)
         drawdown.paint(self._curve)
 
     def _paint_picks(self, snapshot: Snapshot) -> None:
@@ -227,7 +233,7 @@ class ChartsScreen(CockpitScreen):
                 self._coarser()
             elif chart.shows_oldest:
                 self._load_older()
-        elif isinstance(chart, TimeChart) and self._bot == ALL_BOTS and chart.window is not None:
+        elif isinstance(chart, TimeChart):
             self.set_timer(SETTLED_S, lambda: self._look_closer(chart))
 
     def _coarser(self) -> None:
@@ -263,9 +269,9 @@ class ChartsScreen(CockpitScreen):
         self._now()
 
     def _look_closer(self, chart: TimeChart) -> None:
-        window = chart.window
-        if window is not None:
-            future = self.cockpit.client.history.equity(*window)
+        window, account = chart.window, stored_as(self._bot, self.cockpit.frame.snapshot)
+        if window is not None and account:
+            future = self.cockpit.client.history.equity(*window, account=account)
             self.cockpit.wait_for(future, self._closer_arrived)
 
     def _closer_arrived(self, done: Future[Any]) -> None:
@@ -330,11 +336,10 @@ class ChartsScreen(CockpitScreen):
 
     def action_pick_bot(self) -> None:
         snapshot = self.cockpit.frame.snapshot
-        bots = [(b.name, f"{b.status} {b.realized_pnl:+,.2f}") for b in snapshot.bots] if snapshot is not None else []
-        self._pick("bot", [(ALL_BOTS, "equity of the account"), *bots], self._bot, self._take_bot)
+        self._pick("bot or account", choices(snapshot), self._bot, self._take_bot)
 
     def _take_bot(self, name: str) -> None:
-        self._bot = name
+        self._bot, self._detail, self._trips_of = name, (), ()
         for chart in (self.query_one(EquityPanel), self.query_one(DrawdownPanel)):
             chart.reset()
         self._now()
@@ -390,11 +395,3 @@ def safe_name(name: str) -> str:
 def _covers(chart: Chart, key: int) -> bool:
     keys = chart.built().keys
     return bool(keys) and keys[0] <= key <= keys[-1]
-
-
-def _closer(curve: Sequence[EquityPoint], detail: Sequence[EquityPoint]) -> Sequence[EquityPoint]:
-    """The curve with a part of it in the place of what it has of that time."""
-    if not detail:
-        return curve
-    since, until = detail[0].ts, detail[-1].ts
-    return [*(p for p in curve if p.ts < since), *detail, *(p for p in curve if p.ts > until)]

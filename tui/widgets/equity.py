@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import accumulate
 
-from engine.client import EquityPoint, Snapshot, TradeView
+from engine.client import AccountView, EquityPoint, Snapshot, TradeView, whole
 from engine.core.text import safe_text
 from engine.core.types import DAY_US
 from tui.glyphs import fmt_clock, fmt_money
@@ -24,14 +24,19 @@ class EquityPanel(TimeChart):
         self.border_title = "equity"
         self._shown: object = None
 
-    def paint(self, curve: Sequence[EquityPoint], snapshot: Snapshot) -> None:
+    def paint(self, curve: Sequence[EquityPoint], snapshot: Snapshot, account: AccountView | None = None) -> None:
+        """The curve of `account`; without one, of what `whole` gives."""
         if curve is self._shown:
             return
         self._shown = curve
         self.set_series([point.ts for point in curve], [point.equity for point in curve])
-        gained = change(snapshot.total_pct, "%").text
-        currency = safe_text(snapshot.base_currency, 12)
-        self.entitle(f"equity {fmt_money(snapshot.equity, 2)} {currency} {gained} since the start")
+        of = account or whole(snapshot.accounts)
+        equity, gained_pct = (of.equity, of.gained_pct) if of is not None else (snapshot.equity, snapshot.total_pct)
+        currency = safe_text(of.currency if of is not None else snapshot.base_currency, 12)
+        name = f" of {safe_text(of.name, 40)}" if of is not None and len(snapshot.accounts) > 1 else ""
+        gained = change(gained_pct, "%").text
+        since = "" if name else " since the start"
+        self.entitle(f"equity{name} {fmt_money(equity, 2)} {currency} {gained}{since}")
         if curve:
             self.legend(span(curve[0].ts, curve[-1].ts))
 
