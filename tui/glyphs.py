@@ -86,6 +86,11 @@ def fmt_datetime(ts_us: int | None) -> str:
     return _fmt_ts(ts_us, "%Y-%m-%d %H:%M:%SZ")
 
 
+def levels(graph_symbol: str) -> str:
+    """Blocks for a sparkline; ASCII where the terminal has nothing else."""
+    return BLOCKS_ASCII if graph_symbol == "ascii" else BLOCKS
+
+
 def padded(text: str, width: int) -> str:
     """`text` with blanks behind it up to `width` cells; wide characters take two. Longer text stays as it is."""
     return text + " " * (width - cell_len(text))

@@ -36,7 +36,9 @@ class DashboardScreen(CockpitScreen):
         snapshot = frame.snapshot
         if snapshot is None:
             return
-        self.query_one(PositionsPanel).paint(snapshot)
+        positions = self.query_one(PositionsPanel)
+        positions.look(self.cockpit.client, snapshot, frame.mono)
+        positions.paint(snapshot)
         self.query_one(OrdersPanel).paint(snapshot)
         self.query_one(GatesPanel).paint(snapshot)
         self.query_one(EventsPanel).paint(self.cockpit.log_book)

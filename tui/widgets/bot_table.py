@@ -8,7 +8,7 @@ from engine.client import BotView, Snapshot, TradeView
 from engine.core.text import safe_text
 from engine.standing import BotLine, Standing
 from tui.botlines import line_of, warmth
-from tui.glyphs import BLOCKS, NO_VALUE, fmt_age_us, sparkline
+from tui.glyphs import NO_VALUE, fmt_age_us, sparkline
 from tui.viewmodel import change
 from tui.widgets.columns import Cell, Column, Row
 from tui.widgets.panel import Panel
@@ -65,13 +65,6 @@ def results(trades: Sequence[TradeView]) -> Mapping[str, Sequence[float]]:
         curve = sums.setdefault(trade.bot, [0.0])
         curve.append(curve[-1] + trade.pnl)
     return sums
-
-
-def levels(graph_symbol: str) -> str:
-    """Blocks for a sparkline; ASCII where the terminal has nothing else."""
-    from tui.glyphs import BLOCKS_ASCII
-
-    return BLOCKS_ASCII if graph_symbol == "ascii" else BLOCKS
 
 
 def _bot(b: BotView, snapshot: Snapshot, standing: Standing | None, trend: str) -> tuple[Cell, ...]:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from engine.client import ConfigLine, GateView, OrderView, PositionView, Snapshot
+from engine.client import ConfigLine, EngineClient, GateView, OrderView, PositionView, Snapshot
 from engine.core.text import safe_text
+from tui.glyphs import levels
+from tui.trends import BARS, Trends
 from tui.widgets import rows
 from tui.widgets.columns import Column
 from tui.widgets.panel import Fields, Panel
@@ -35,15 +37,31 @@ class PositionsPanel(Panel):
         Column(key="target", title="Target", width=8, numeric=True, priority=5, min_screen=120),
         Column(key="age", title="Age", width=4, numeric=True, priority=6, min_screen=120),
         Column(key="bot", title="Bot", width=14, min_width=6, priority=7, min_screen=120, grow=True),
+        Column(key="trend", title=f"Last {BARS} bars", width=BARS, priority=8, min_screen=180),
     )
     _shown: tuple[PositionView, ...] | None = None
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._trends = Trends()
+        self._drawn = self._trends.shown
+
+    def forget(self) -> None:
+        super().forget()
+        self._trends.forget()
+
+    def look(self, client: EngineClient, snapshot: Snapshot, mono: float) -> None:
+        """Bring the trends up to date, where there is room for them."""
+        if any(self.columns[slot.column].key == "trend" for slot in self._slots):
+            blocks = levels(getattr(self.app, "graph_symbol", ""))
+            self._trends.look(client, ((p.exchange, p.symbol) for p in snapshot.positions), mono, blocks)
+
     def paint(self, snapshot: Snapshot) -> None:
         # Ages are painted with the next change: a clock in every row is not worth a repaint a minute.
-        if snapshot.positions == self._shown:
+        if snapshot.positions == self._shown and self._trends.shown is self._drawn:
             return
-        self._shown = snapshot.positions
-        self.set_rows(rows.position_rows(snapshot))
+        self._shown, self._drawn = snapshot.positions, self._trends.shown
+        self.set_rows(rows.position_rows(snapshot, self._drawn))
         self.entitle(f"({len(snapshot.positions)})")
 
     def selected_position(self) -> PositionView | None:

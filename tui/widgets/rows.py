@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 
@@ -45,12 +46,17 @@ def _cells(*pairs: tuple[str, str]) -> Cells:
     return tuple(Cell(text, style) for text, style in pairs)
 
 
-def position_rows(snapshot: Snapshot) -> Rows:
-    """Columns: symbol, side, quantity, entry, mark, unrealised P&L, its percent, stop, target, age, bot."""
-    return [Row(p.id, _position(p, snapshot.now)) for p in snapshot.positions]
+def position_rows(snapshot: Snapshot, trends: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({})) -> Rows:
+    """Columns: symbol, side, quantity, entry, mark, unrealised P&L, its percent, stop, target, age, bot, trend.
+
+    `trends` are (sparkline, style) by exchange and symbol.
+    """
+    return [
+        Row(p.id, _position(p, snapshot.now, trends.get((p.exchange, p.symbol), ("", "")))) for p in snapshot.positions
+    ]
 
 
-def _position(p: PositionView, now: int) -> Cells:
+def _position(p: PositionView, now: int, trend: tuple[str, str]) -> Cells:
     pnl, percent = change(p.unrealized_pnl), change(p.unrealized_pct, "%")
     stop = ("NONE!", "fault") if p.stop_price is None else (price(p.stop_price, p.price_places) + "↗" * p.trailing, "")
     return _cells(
@@ -65,6 +71,7 @@ def _position(p: PositionView, now: int) -> Cells:
         (price(p.take_profit_price, p.price_places), ""),
         (fmt_age_us(max(0, now - p.opened_ts)), "quiet"),
         (safe_text(p.bot, 16), "quiet"),
+        trend,
     )
 
 
