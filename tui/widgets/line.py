@@ -165,7 +165,8 @@ class BannerLine(FrameLine):
         severity, line = second_line(frame)
         if not self.has_class(f"-{severity}" if severity else "-none"):
             self.set_classes(f"-{severity}" if severity else "-none")
-        self.set_line(fitted(line, self.size.width or self.app.size.width))
+        # Of the past the moment and the way back come first, and the end may go.
+        self.set_line(line if severity == "PAST" else fitted(line, self.size.width or self.app.size.width))
 
 
 class ReplayLine(FrameLine):
