@@ -16,12 +16,13 @@ from engine.core.types import Verb
 from engine.standing import Standing, Standings
 from tui.actions import bindings
 from tui.botlines import bot_lines
+from tui.glyphs import levels
 from tui.screens.asking import AskingScreen, LinesPanel
 from tui.screens.confirm import ConfirmDialog
 from tui.screens.dialog import Dialog, Scroll, keys_line, prose
 from tui.story import wrapped
 from tui.viewmodel import Frame, Line, Span
-from tui.widgets.bot_table import BotTable, levels
+from tui.widgets.bot_table import BotTable
 from tui.widgets.line import SpanBlock
 from tui.widgets.panel import COPY_MAX, Panel
 from tui.widgets.table_messages import RowSelected
