@@ -291,8 +291,12 @@ class LocalClient:
             self._progress = f"catching up, {running.pacer.played if running.pacer else 0:,} candles played again"
             return
         change = self._changes(running)
-        if change == self._shown and self._snapshot is not None and now_mono - self._snapshot.beat_mono < BEAT_S:
-            return
+        if change == self._shown and self._snapshot is not None:
+            if now_mono - self._snapshot.beat_mono < BEAT_S:
+                return
+            if running.engine.clock_us is None:  # the data's time stands still: the same picture, and it lives
+                self._snapshot = msgspec.structs.replace(self._snapshot, beat_mono=now_mono, lag_ms=self.lag_ms)
+                return
         if running.engine.state.market.candles != self._candles:
             self._candles, self._last_input_mono = running.engine.state.market.candles, now_mono
         self._shown = change
