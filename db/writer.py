@@ -187,7 +187,9 @@ async def refuse_running(dsn: str) -> None:
 
 def _fenced(holder: Any) -> JournalFenced:
     who = f"pid {holder['pid']} on {holder['host']}, epoch {holder['epoch']}" if holder else "not known"
-    return JournalFenced(f"an engine already runs on this ledger ({who}): attach to it, or stop it first")
+    return JournalFenced(
+        f"an engine already runs on this ledger ({who}): stop it first with quantsail stop, or open another ledger with --ledger"
+    )
 
 
 async def lock(conn: asyncpg.Connection, own_backend: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.tui.fake_story import NOW
 from tui.exporting import ExportError, csv_text, write_new
 from tui.filtering import FILTER_MAX, parse
 from tui.moments import moment
+from tui.widgets import rows
 from tui.widgets.columns import Cell, Column, Row
 from tui.widgets.panel import Panel
 from tui.widgets.row_model import RowModel
@@ -342,3 +344,11 @@ async def test_wide_names_keep_their_columns() -> None:
         assert len(lines) == len(names)
         assert len({cell_len(line.split(" BUY ")[0]) for line in lines}) == 1
         assert len({wcswidth(line.split("ACCEPTED")[0]) for line in lines}) == 1
+
+
+def test_the_detail_of_a_number_has_no_digits_that_a_division_left_behind() -> None:
+    assert rows.field_text("unrealized_pct", D("-0.010086522683605464435167")) == "-0.01"
+    assert rows.field_text("entry_price", D("4064.830000000000000000")) == "4,064.83"
+    assert rows.field_text("quantity", D("0.00000000000000012")) == "0.00000000000000012"
+    assert rows.field_text("equity", D("1E+40")) == f"{D('1E+40'):,f}"
+    assert rows.field_text("quantity", D("100")) == "100" and rows.field_text("x", D("NaN")) == "–"

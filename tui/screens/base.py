@@ -126,7 +126,7 @@ class CockpitScreen(Screen[None]):
         panel = event.panel
         columns, rows = panel.columns, panel.rows
         name = panel.id or panel.heading
-        self.cockpit.export(name, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} rows")
+        self.cockpit.export(name, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} row{'s' * (len(rows) != 1)}")
 
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:

@@ -24,6 +24,8 @@ Cells = tuple[Cell, ...]
 Rows = list[Row]
 
 SYMBOL_LIMIT = 24
+#: Decimals of a number in the detail dialog.
+DETAIL_PLACES = 12
 
 VERDICTS: dict[str, Cell] = {
     "ALLOWED": Cell("● PASS", "up"),
@@ -248,13 +250,22 @@ def field_rows(view: msgspec.Struct) -> list[tuple[str, str]]:
     return [(name, field_text(name, getattr(view, name))) for name in view.__struct_fields__]
 
 
+def _plain_number(value: Decimal, places: int) -> str:
+    """A number without the digits that a division has left behind it; what rounds to nothing is written out."""
+    if not value.is_finite():
+        return NO_VALUE
+    rounded = round(value, places) if value.adjusted() < 30 else value
+    text = f"{rounded if rounded or not value else value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def field_text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
         return "none"
     if isinstance(value, Decimal):
-        return f"{value:,f}"
+        return _plain_number(value, 2 if name.endswith("_pct") else DETAIL_PLACES)
     if isinstance(value, int) and (name == "ts" or name.endswith("_ts")):
         return fmt_datetime(value) if value > SECOND_US else "never"
     return safe_text(str(value), 200) or "-"
