@@ -189,13 +189,18 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
             if self.first_run.due() and len(self.screen_stack) == 1:
                 self.push_screen(WelcomeDialog(), lambda _: self.first_run.remember())
         self.killing.catch_up()
-        loud = [banner.key for banner in banners(frame) if banner.key not in frame.seen]  # may lie open under a dialog
-        beneath = loud != self._loud or present.mono - self._beneath_mono >= BENEATH_S
-        if beneath:
-            self._beneath_mono, self._loud = present.mono, loud
+        beneath = len(self.screen_stack) > 1 and self._due_beneath(frame)
         for screen in self.screen_stack if beneath else self.screen_stack[-1:]:
             if isinstance(screen, CockpitScreen | Dialog | Palette) and screen.is_mounted:
                 screen.show(present if getattr(screen, "of_now", False) else frame)
+
+    def _due_beneath(self, frame: Frame) -> bool:
+        """Whether what lies under a dialog is shown anew: now and then, and when its banner may be seen to change."""
+        loud = [banner.key for banner in banners(frame) if banner.key not in frame.seen]
+        due = loud != self._loud or frame.mono - self._beneath_mono >= BENEATH_S
+        if due:
+            self._beneath_mono, self._loud = frame.mono, loud
+        return due
 
     def _read_slowly(self, mono: float, snapshot: Snapshot) -> None:
         """Events and curve: whole panels are painted anew with them, so that they come less often than ticks."""

@@ -32,6 +32,7 @@ class CockpitScreen(Screen[None]):
     target: ClassVar[str] = ""
     _shown: tuple[object, ...] = ()
     _era = 0
+    _fixed: tuple[FrameLine, ...] = ()  # looked for once: they stay as long as the screen
     ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar, FilterBar, FilterBar *"
 
     @property
@@ -89,7 +90,9 @@ class CockpitScreen(Screen[None]):
             self.paint(frame)
 
     def _show_lines(self, frame: Frame) -> None:
-        for line in self.query(FrameLine):
+        if not self._fixed:
+            self._fixed = tuple(self.query(FrameLine))
+        for line in self._fixed:
             line.show(frame)
         self.query_one("#too-small", SpanBlock).set_lines(too_small(frame, self.size.width, self.size.height))
         starting = frame.snapshot is None
