@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.halt import LATCH_NAME
 from tests.bench.figures import Book
 from tests.bench.probe import Probe, ProbeError, cpu_s, environment, program, rss_mb
 
@@ -25,6 +26,8 @@ DOWN = b"\x1b[B"
 KILL_DIALOG = b"HALT cancels"
 KEYS, KILLS = 80, 9
 SETTLE_S, REST_S, WORK_S = 4.0, 8.0, 12.0
+LAG_LOOKS, KILLS_BLOCKED = 60, 3
+TROUBLED = Path(__file__).resolve().parents[1] / "chaos" / "troubled.py"
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none?connect_timeout=1"
 
 
@@ -128,7 +131,9 @@ def work(book: Book, folder: Path) -> None:
         cpu, output = probe.work_over(WORK_S)
         book.add("live_cpu", cpu)
         book.add("live_bytes", output / 1e3)
-        book.add("live_lag", worst_lag_ms(probe, folder))
+        lags = lags_ms(probe, folder)
+        book.add("live_lag_p50", percentile(lags, 50))
+        book.add("live_lag_p99", percentile(lags, 99))
         whole = probe.rss_mb
         book.add("rss_whole", whole)
         probe.send(SPACE)
@@ -145,14 +150,58 @@ def work(book: Book, folder: Path) -> None:
     book.add("rss_added", whole - headless_work(book, folder))
 
 
-def worst_lag_ms(probe: Probe, folder: Path) -> float:
-    """The worst of some seconds' samples of the status file, which the engine writes once a second."""
+def lags_ms(probe: Probe, folder: Path) -> list[float]:
+    """What the status file says of the lag of the engine's loop: each time the worst of the second before."""
     (status,) = (folder / "data" / "quantsail" / "ledgers").glob("*/status.json")
-    worst = 0.0
-    for _ in range(8):
+    found = {}
+    for _ in range(LAG_LOOKS):
         probe.drain(0.5)
-        worst = max(worst, float(json.loads(status.read_text())["lag_ms"]))
-    return worst
+        told = json.loads(status.read_text())
+        found[told["beat_mono"]] = float(told["lag_ms"])
+    return list(found.values())
+
+
+def chart_keys(book: Book, folder: Path) -> None:
+    """Key to paint of a chart's cursor: at rest, so that whatever is written is the key's."""
+    times = []
+    with Probe([*program(), *LIVE], home_of(folder)) as probe:
+        probe.wait_for(DATA)
+        probe.drain(SETTLE_S)
+        probe.send(b"4")
+        probe.drain(2.0)
+        probe.send(SPACE)
+        probe.drain(SETTLE_S)
+        for i in range(KEYS // 2):
+            times.append(probe.press(b"l" if i % 8 == 7 else b"h", b"\x1b["))
+            probe.drain(0.2)
+    add_percentiles(book, "chart_cursor", times)
+
+
+def kill_blocked(book: Book, folder: Path) -> None:
+    """The second F9 of a cockpit whose own loop is blocked by Python code, until the latch file is there."""
+    times = []
+    for number in range(KILLS_BLOCKED):
+        home = folder.with_name(f"blocked-{number}")
+        env = home_of(home)
+        with Probe([sys.executable, str(TROUBLED), str(home), *LIVE], env) as probe:
+            probe.wait_for(DATA)
+            probe.drain(SETTLE_S)
+            probe.send(b"T")
+            probe.drain(3.0)
+            probe.send(F9)
+            probe.drain(0.5)
+            (ledger,) = (home / "data" / "quantsail" / "ledgers").iterdir()
+            sent = time.perf_counter()
+            probe.send(F9)
+            while not (ledger / LATCH_NAME).exists():
+                if time.perf_counter() - sent > 5.0:
+                    raise ProbeError("the kill key did not latch within 5 s of a blocked loop")
+                time.sleep(0.0005)
+            times.append((time.perf_counter() - sent) * 1e3)
+            (home / "unblock").touch()
+            probe.drain(0.5)
+        shutil.rmtree(home, ignore_errors=True)
+    book.add("kill_blocked", percentile(times, 50))
 
 
 def headless_work(book: Book, folder: Path) -> float:

@@ -59,6 +59,8 @@ def keys(book: Book, folder: Path) -> None:
     ):
         painting.table_keys(book, kind, rows, key)
     painting.cockpit_keys(book, folder)
+    painting.chart_keys(book, folder)
+    painting.kill_blocked(book, folder)
 
 
 def arguments() -> argparse.Namespace:
