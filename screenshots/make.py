@@ -2,6 +2,7 @@
 
     python screenshots/make.py                 all of them
     python screenshots/make.py kill_80x24      some of them
+    python screenshots/make.py --themes        digests.txt, of every screen in every theme (screenshots/themes.py)
 
 The PNG is made of the SVG with the bundled DejaVu Sans Mono, which has braille and box lines; no font of the machine is used.
 """
@@ -31,6 +32,9 @@ FONTS = FOLDER / "fonts"
 FONT = "DejaVu Sans Mono"
 #: A moment with profit and loss, a blocked gate, a warned one, and an entry under way.
 SEED, MINUTES, SYMBOLS = 12, 1_440 + 94, 4
+
+
+SIZES = ((80, 24), (120, 40), (200, 60))
 
 
 class Shot(NamedTuple):
@@ -172,6 +176,11 @@ async def pictures(names: Sequence[str]) -> dict[str, str]:
 
 
 def main(names: Sequence[str]) -> int:
+    if names == ["--themes"]:
+        from screenshots.themes import write_table
+
+        print(f"digests.txt: {asyncio.run(write_table())} lines")
+        return 0
     unknown = [name for name in names if name not in SHOTS]
     if unknown:
         print(f"make.py: no picture is called {unknown[0]}; there are {', '.join(SHOTS)}", file=sys.stderr)

@@ -28,7 +28,7 @@ VARIABLE_DEFAULTS: dict[str, str] = {
     "fault": "#ff7a45",
     "quiet": "#93a0b0",
     "stale": "#7f8b9a",
-    "cursor": "#1d3a52",
+    "cursor": "#1b364d",
     "band": "#18202a",
     "grid": "#55616f",
 }
