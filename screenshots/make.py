@@ -38,11 +38,12 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 
 
 class Shot(NamedTuple):
-    """A picture: columns, rows, and the keys that lead to it from the dashboard."""
+    """A picture: columns, rows, the keys that lead to it from the dashboard, and its theme."""
 
     columns: int
     rows: int
     keys: tuple[str, ...] = ()
+    theme: str = "dark"
 
 
 SHOTS = {
@@ -72,7 +73,10 @@ SHOTS = {
     "operations_80x24": Shot(80, 24, ("0",)),
     "operations_120x40": Shot(120, 40, ("0",)),
     "operations_200x60": Shot(200, 60, ("0",)),
+    "configs_80x24": Shot(80, 24, ("6", "g")),
     "configs_120x40": Shot(120, 40, ("6", "g")),
+    "configs_200x60": Shot(200, 60, ("6", "g")),
+    **{f"{theme}_120x40": Shot(120, 40, (), theme) for theme in ("light", "high-contrast", "mono", "classic")},
     "past_80x24": Shot(80, 24, ("t", "minus", "6", "h", "enter")),
     "past_120x40": Shot(120, 40, ("t", "minus", "6", "h", "enter")),
     "past_200x60": Shot(200, 60, ("t", "minus", "6", "h", "enter")),
@@ -114,6 +118,7 @@ async def draw(stage: Stage, shot: Shot) -> str:
     """One picture as SVG; the stage is left as it was, but for a hold."""
     clock = StageClock()
     app = CockpitApp(StillClient(stage.client, clock), crash_log=None, clock=clock)
+    app.theme = f"quantsail-{shot.theme}"
     async with app.run_test(size=(shot.columns, shot.rows)) as pilot:
         await settled(app, pilot, stage, clock)
         for key in shot.keys:
