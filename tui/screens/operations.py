@@ -27,7 +27,7 @@ _MARKS = {"": Span("● ", "ok"), "warn": Span("▲ ", "warn"), "error": Span("�
 
 class AuditTable(Panel):
     heading = "audit trail"
-    empty = "No entry that this operator may see; V verifies all of them. Your commands appear here."
+    empty = "No entry yet: commands, configs and keys appear here. V verifies all of them."
     columns_of = (
         Column(key="time", title="Time", width=20, min_width=16, time=True),
         Column(key="actor", title="Who", width=14, min_width=8, priority=1),
