@@ -101,12 +101,13 @@ class TimeKeys:
             self._app.toast("this is now: [ steps back", failed=True)
             return
         machine = self._app.engine.machine
+        stepping = self._future is not None and self._wanted > 0
         self._wanted = max(1, at + by)
         known = machine.known(self._wanted)
         if known is not None:
             self._stop()
             self._show(known)
-        else:
+        elif not stepping:  # else its answer asks on: a key that is held must not cancel every picture before it comes
             self._ask(machine.at_seq(self._wanted))
         for further in range(1, PREPARED + 1):
             place = self._wanted + by * further
@@ -248,6 +249,8 @@ class TimeKeys:
             if self.client is not None and picture.seq == self.client.picture.seq == picture.head.seq and self._wanted:
                 self._app.toast("this is the newest event" + (": Esc is back to now" if self.home is None else ""))
             self._show(picture)
+            if self._wanted and picture.seq != min(max(self._wanted, picture.first.seq), picture.head.seq):
+                self._ask(self._app.engine.machine.at_seq(self._wanted))
 
     def _show(self, picture: Picture) -> None:
         from engine.pastclient import PastClient
