@@ -96,7 +96,10 @@ def _strategy(bot: BotView, standing: Standing | None) -> Iterator[Line]:
 
 
 def _decoded(document: str) -> dict[str, Any]:
-    found = json.loads(document) if document else {}
+    try:
+        found = json.loads(document) if document else {}
+    except ValueError:  # what was edited by hand must not end the screen
+        found = {}
     return found if isinstance(found, dict) else {}
 
 

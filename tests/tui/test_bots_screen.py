@@ -198,6 +198,17 @@ def test_hostile_text_stays_text() -> None:
     asyncio.run(run())
 
 
+def test_a_document_that_is_none_leaves_the_rest_to_be_read() -> None:
+    async def run() -> None:
+        fake = engine()
+        fake.stands = msgspec.structs.replace(stands(), document='{"name": "tre')
+        async with cockpit(fake, size=(120, 40)) as c:
+            await c.press("7", "enter")
+            assert c.app.problem == "" and "RUNNING" in c.text()
+
+    asyncio.run(run())
+
+
 def test_a_real_bot_is_paused_and_stopped_by_key(tmp_path: Path) -> None:
     async def run() -> None:
         stage = await simulated(12, tmp_path, configs())

@@ -30,7 +30,7 @@ class GateBoard(Panel):
         Column(key="gate", title="Gate", width=15, min_width=13),
         Column(key="state", title="State", width=8),
         Column(key="bar", title="Used", width=BAR_CELLS, priority=4),
-        Column(key="actual", title="Actual", width=7, min_width=6, align="right"),
+        Column(key="actual", title="Actual", width=14, min_width=6, align="right"),
         Column(key="soft", title="Soft", width=6, min_width=5, align="right", priority=2),
         Column(key="hard", title="Hard", width=6, min_width=5, align="right"),
         Column(key="unit", title="Unit", width=4, priority=5),
