@@ -231,8 +231,9 @@ def _aftershock(moves: Floats) -> Floats:
     return np.minimum(total, 1.5)
 
 
-def _candles(coin: Coin, day: int, level: int, made: _Day) -> list[Candle]:
-    """The day's bars at real prices: each opens where the last closed, all on the tick, low <= open, close <= high."""
+def _candles(coin: Coin, day: int, level: int, made: _Day) -> Iterator[Candle]:
+    """The day's bars at real prices: each opens where the last closed, all on the tick, low <= open, close <= high. One at a
+    time: a day of them at once would hold up the engine's loop."""
     tick = 10.0**-coin.price_decimals
     exact = coin.price * np.exp(np.concatenate([[level], level + made.path]) * _UNIT)
     prices = np.maximum(np.round(exact, coin.price_decimals), tick)
@@ -242,7 +243,7 @@ def _candles(coin: Coin, day: int, level: int, made: _Day) -> list[Candle]:
     volumes = np.round(made.volume, coin.volume_decimals)
     columns = (column.tolist() for column in (opens, highs, lows, closes, volumes))
     first = day * DAY_US + MINUTE_US
-    return [
+    return (
         Candle(
             ts=ts,
             exchange=EXCHANGE,
@@ -256,4 +257,4 @@ def _candles(coin: Coin, day: int, level: int, made: _Day) -> list[Candle]:
             received_ts=ts,
         )
         for ts, open_, high, low, close, volume in zip(range(first, first + DAY_US, MINUTE_US), *columns, strict=True)
-    ]
+    )
