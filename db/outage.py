@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import structlog
 
@@ -47,6 +48,7 @@ class OutageJournal:
         self._appending = False
         self._kept: list[Numbered] = []
         self._kept_ledger: Ledger | None = None
+        self._unanswered: tuple[Sequence[Numbered], Ledger] | None = None  # what may be in the database already
         self._chain = Chain()
         self._seq = 0  # of the last event that the database has
         self._catching_up: asyncio.Task[None] | None = None
@@ -100,6 +102,7 @@ class OutageJournal:
             log.error("database.down", reason=str(error))
             self._chain, self._seq = chain, expected_seq
             recorded = self._keep(events, ledger)
+            self._unanswered = tuple(events), cast(Ledger, self._kept_ledger)
             self._catching_up = asyncio.create_task(self._catch_up(), name="catching up")
             return recorded
         finally:
@@ -158,7 +161,10 @@ class OutageJournal:
     async def _catch_up(self) -> None:
         """Write what is kept, in order, for as long as it takes. Raises what says that it can never be written."""
         while self._kept and (ledger := self._kept_ledger) is not None:
-            part = tuple(self._kept)
+            part: Sequence[Numbered] = tuple(self._kept)
+            if self._unanswered is not None:  # alone: only the same batch is recognised where it arrived after all
+                part, ledger = self._unanswered
+                self._unanswered = None
             await self._write(part, ledger)
             self._seq += len(part)
             del self._kept[: len(part)]

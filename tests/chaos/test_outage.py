@@ -236,6 +236,41 @@ async def test_entries_stop_exits_go_on_and_the_journal_catches_up(
     assert (await rebuild.would_change(server.dsn("live", "qs_admin")))[1] == []
 
 
+async def test_a_batch_that_arrived_though_its_answer_was_lost_is_recognised(
+    server: EmbeddedServer, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await prepared(server)
+    async with desk(url, monkeypatch) as live:
+        await in_a_position(live)
+        journal = live.session.journal
+        assert journal is not None
+        commit, lost, gate = journal.inner._commit, [], asyncio.Event()
+
+        async def deaf(batch: Any, ledger: Any) -> None:
+            """The real commit; of the first, the answer gets lost, and what follows waits until more is kept."""
+            if lost:
+                await gate.wait()
+            await commit(batch, ledger)
+            if not lost:
+                lost.append(batch.chain.seq)
+                raise JournalUnavailable("the answer was lost")
+
+        monkeypatch.setattr(journal.inner, "_commit", deaf)
+        await live.bar(99, 99.5, 90, 95)  # through the stop: several batches
+        await live.settled(lambda: not live.ledger.positions, "the exit")
+        assert lost and live.ledger.seq > lost[0] and live.is_down
+        assert (await live.ask(Verb.HALT, "while it is away")).done
+        gate.set()
+        await live.settled(lambda: not live.is_down, "it is back")
+        hashes = {e.seq: e.hash for e in live.client.events(0)}
+    conn = await connect(url)
+    try:
+        written = {r["seq"]: bytes(r["hash"]) for r in await conn.fetch("select seq, hash from qs.events")}
+    finally:
+        await conn.close()
+    assert {seq: written[seq] for seq in hashes} == hashes
+
+
 async def test_a_database_that_never_comes_back_loses_what_was_only_in_memory_and_says_so(
     server: EmbeddedServer, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
