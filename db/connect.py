@@ -171,10 +171,19 @@ async def create_pool(
 
 @asynccontextmanager
 async def acquire(pool: Any, user: str) -> AsyncIterator[Any]:
-    """A connection of a pool that sees the rows of `user` (see `set_user`) until it is given back."""
-    async with pool.acquire() as connection:
+    """A connection of a pool that sees the rows of `user` (see `set_user`) until it is given back.
+
+    Raises DatabaseUnreachable when the pool has to make one and cannot.
+    """
+    try:
+        connection = await pool.acquire()
+    except UNREACHABLE as error:
+        raise unreachable(error) from error
+    try:
         await set_user(connection, user)
         yield connection  # the pool's own RESET ALL forgets the user, and rolls back before it does
+    finally:
+        await pool.release(connection)
 
 
 async def profile(connection: Any) -> Profile:
