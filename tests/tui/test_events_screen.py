@@ -183,13 +183,13 @@ async def test_reading_can_be_stopped_and_a_failure_is_said() -> None:
 @pytest.mark.parametrize(("typed", "seq"), [("14:03:00", "2998"), ("-3m", "2984")])
 async def test_jumping_to_a_time_that_is_there(typed: str, seq: str) -> None:
     async with cockpit(long_past()) as c:
-        await c.press("3", "t", *typed, "enter")
+        await c.press("3", "J", *typed, "enter")
         assert panel_of(c).cursor_key == seq and "FROZEN" in c.text()
 
 
 async def test_jumping_to_a_time_that_memory_does_not_have_and_coming_back() -> None:
     async with cockpit(long_past()) as c:
-        await c.press("3", "t", *"-2h", "enter")
+        await c.press("3", "J", *"-2h", "enter")
         await later(c)
         await later(c)
         panel = panel_of(c)
@@ -208,14 +208,14 @@ async def test_jumping_to_a_time_that_memory_does_not_have_and_coming_back() -> 
 
 async def test_a_time_before_the_journal_and_one_to_come() -> None:
     async with cockpit(long_past()) as c:
-        await c.press("3", "t", *"2020-01-01", "enter")
+        await c.press("3", "J", *"2020-01-01", "enter")
         await later(c)
         await later(c)
         assert panel_of(c).cursor_key == "1"
-        await c.press("G", "t", *"2030-01-01", "enter")
+        await c.press("G", "J", *"2030-01-01", "enter")
         await later(c)
         assert "nothing has happened since then" in c.text()
-        await c.press("t", *"soon", "enter")
+        await c.press("J", *"soon", "enter")
         assert "write 14:03" in c.text()
         await c.press("escape")
         assert "FOLLOWING" in c.text() or "FROZEN" in c.text()

@@ -52,7 +52,7 @@ class EventsScreen(CockpitScreen):
         if first <= 1 or self._exhausted:
             self.panel.note("this is where the journal begins" if self.panel.held_count else "")
         elif self.panel.held_count >= KEPT_WIDE:
-            self.panel.note(f"{KEPT_WIDE:,} rows are shown: t jumps to a time before them")
+            self.panel.note(f"{KEPT_WIDE:,} rows are shown: J jumps to a time before them")
         else:
             self._older.ask(self.cockpit.client.history.events(first, PAGE), self._came)
 
