@@ -32,7 +32,7 @@ BEATS = 12
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     program = Program(tmp_path)
-    write_candles(tmp_path / "test_BTCUSDT_1m.csv", 3_000)
+    write_candles(tmp_path / "test_BTCUSDT_1m.csv", 12_000)  # the warm-up, at full speed, takes 4,001
     return program
 
 

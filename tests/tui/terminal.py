@@ -32,6 +32,7 @@ from typing import Self
 
 import pyte
 
+from engine.core.text import display_width
 from tests.patience import PATIENCE_S
 
 F9 = "\x1b[20~"
@@ -129,7 +130,19 @@ class Terminal:
     def screen(self) -> list[str]:
         """The rows as they are shown now, without trailing blanks."""
         with self._changed:
-            return [row.rstrip() for row in self._screen.display]
+            return self._rows()
+
+    def _rows(self) -> list[str]:
+        """As pyte's `display`, which fails on the right half of a wide character whose left half was written over: a blank."""
+        out = []
+        for y in range(self._screen.lines):
+            row, wide = "", False
+            for x in range(self._screen.columns):
+                char = self._screen.buffer[y][x].data
+                row += char or ("" if wide else " ")
+                wide = bool(char) and display_width(char[0]) == 2
+            out.append(row.rstrip())
+        return out
 
     def text(self) -> str:
         """The screen as one string."""
@@ -150,7 +163,7 @@ class Terminal:
         with self._changed:
             while True:
                 ended = not self.is_running()
-                rows = [row.rstrip() for row in self._screen.display]
+                rows = self._rows()
                 if any(text in row for row in rows) != gone:
                     return rows
                 left = end - time.monotonic()

@@ -66,7 +66,7 @@ def test_an_order_is_told_cancelled_and_kept(tmp_path: Path) -> None:
         ((values, actor),) = until(lambda: asyncio.run(audited(server.dsn(LEDGER))))
         assert json.loads(values)["target"] == found["id"] and json.loads(values)["done"] is True
         assert actor.startswith("cockpit")
-        terminal.send("3ft-5h" + ENTER)
+        terminal.send("3fJ-5h" + ENTER)
         terminal.wait_for("events (")
         terminal.send(CTRL_Q)
         terminal.wait_for("stop safely")
