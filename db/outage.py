@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import structlog
 
@@ -47,8 +46,7 @@ class OutageJournal:
         self._told = told
         self._appending = False
         self._kept: list[Numbered] = []
-        self._kept_ledger: Ledger | None = None
-        self._unanswered: tuple[Sequence[Numbered], Ledger] | None = None  # what may be in the database already
+        self._kept_ledger = Ledger()  # their fold
         self._chain = Chain()
         self._seq = 0  # of the last event that the database has
         self._catching_up: asyncio.Task[None] | None = None
@@ -102,8 +100,8 @@ class OutageJournal:
             log.error("database.down", reason=str(error))
             self._chain, self._seq = chain, expected_seq
             recorded = self._keep(events, ledger)
-            self._unanswered = tuple(events), cast(Ledger, self._kept_ledger)
-            self._catching_up = asyncio.create_task(self._catch_up(), name="catching up")
+            catching_up = self._catch_up(tuple(events), self._kept_ledger)
+            self._catching_up = asyncio.create_task(catching_up, name="catching up")
             return recorded
         finally:
             self._appending = False
@@ -158,16 +156,14 @@ class OutageJournal:
         self._kept_ledger = restore(ledger.snapshot())  # the fold of what is kept: the ledger itself goes on
         return [link.recorded for link in links]
 
-    async def _catch_up(self) -> None:
-        """Write what is kept, in order, for as long as it takes. Raises what says that it can never be written."""
-        while self._kept and (ledger := self._kept_ledger) is not None:
-            part: Sequence[Numbered] = tuple(self._kept)
-            if self._unanswered is not None:  # alone: only the same batch is recognised where it arrived after all
-                part, ledger = self._unanswered
-                self._unanswered = None
+    async def _catch_up(self, part: Sequence[Numbered], ledger: Ledger) -> None:
+        """Write what is kept, in order, for as long as it takes. `part`, the batch without an answer, goes alone: only the same
+        batch is recognised where it arrived after all. Raises what says that it can never be written."""
+        while part:
             await self._write(part, ledger)
             self._seq += len(part)
             del self._kept[: len(part)]
+            part, ledger = tuple(self._kept), self._kept_ledger
         self._catching_up = None
         if self.down_since is not None:
             log.warning("database.back", down_s=round(time.monotonic() - self.down_since, 1))

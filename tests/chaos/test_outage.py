@@ -182,6 +182,15 @@ def freeze(server: EmbeddedServer) -> Callable[[], None]:
     return thaw
 
 
+async def written_hashes(url: str) -> dict[int, bytes]:
+    """Of every event that the database has, by seq."""
+    conn = await connect(url)
+    try:
+        return {r["seq"]: bytes(r["hash"]) for r in await conn.fetch("select seq, hash from qs.events")}
+    finally:
+        await conn.close()
+
+
 async def in_a_position(desk: Desk) -> None:
     """One position, bought by the rules, with its stop and its target resting."""
     await desk.bar(99, 102, 98, 101)
@@ -226,9 +235,9 @@ async def test_entries_stop_exits_go_on_and_the_journal_catches_up(
     conn = await connect(url)
     try:
         folded = await fold(conn)
-        written = {r["seq"]: bytes(r["hash"]) for r in await conn.fetch("select seq, hash from qs.events")}
     finally:
         await conn.close()
+    written = await written_hashes(url)
     assert folded.ledger.state is TradingState.HALTED and not folded.ledger.positions
     assert folded.ledger.state_hash() == state or folded.ledger.seq > newest
     assert {seq: written[seq] for seq in hashes} == hashes
@@ -263,11 +272,7 @@ async def test_a_batch_that_arrived_though_its_answer_was_lost_is_recognised(
         gate.set()
         await live.settled(lambda: not live.is_down, "it is back")
         hashes = {e.seq: e.hash for e in live.client.events(0)}
-    conn = await connect(url)
-    try:
-        written = {r["seq"]: bytes(r["hash"]) for r in await conn.fetch("select seq, hash from qs.events")}
-    finally:
-        await conn.close()
+    written = await written_hashes(url)
     assert {seq: written[seq] for seq in hashes} == hashes
 
 
