@@ -8,8 +8,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-import structlog
-
 from engine import logs
 from engine.cli.exits import code_of, one_line
 from engine.local import LocalClient
@@ -17,8 +15,6 @@ from engine.options import Options
 
 if TYPE_CHECKING:
     from engine.app import Session
-
-log = structlog.get_logger(__name__)
 
 #: How long Python code of one thread may keep the interpreter from the others. The default of 5 ms is a visible lag at the
 #: kill key when the engine replays at full speed (decisions.md 19).
@@ -61,12 +57,15 @@ class EngineHost:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        import structlog  # as late as the log is set up: the first screen does not wait for it
+
+        logs.set_up()
         try:
             asyncio.run(self._main())
         except Exception as error:
             self.error, self.exit_code = one_line(error), int(code_of(error))
             logs.record_crash(error)
-            log.error("engine.stopped", reason=self.error, kind=type(error).__name__)
+            structlog.get_logger(__name__).error("engine.stopped", reason=self.error, kind=type(error).__name__)
         self.client.detach(self.error)
 
     async def _main(self) -> None:

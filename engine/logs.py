@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import sys
 import traceback
-
-import structlog
 
 from engine.paths import logs_dir
 
@@ -15,8 +14,17 @@ LOG_BYTES = 5_000_000
 LOG_FILES = 5
 
 
+def keep_off_the_terminal() -> None:
+    """What a library says without a handler goes to stderr, tracebacks and all, and stderr is the cockpit's screen."""
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
 def set_up() -> None:
     """Send structlog to the log file; without a writable folder logging is off, and trading is not."""
+    import structlog  # it brings rich's tracebacks and pygments: the first screen does not wait for them
+
+    keep_off_the_terminal()
     handler: logging.Handler
     try:
         logs_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -26,8 +34,6 @@ def set_up() -> None:
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
-    # What a library says without a handler goes to stderr, tracebacks and all, and stderr is the cockpit's screen.
-    logging.getLogger().addHandler(logging.NullHandler())
     root = logging.getLogger("quantsail")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -48,7 +54,8 @@ def set_up() -> None:
 def record_crash(error: BaseException) -> None:
     """The traceback goes to the log, without local variables: they may hold secrets. A command without a log keeps none:
     structlog would print it."""
-    if not structlog.is_configured():
+    structlog = sys.modules.get("structlog")
+    if structlog is None or not structlog.is_configured():
         return
     where = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=20))
     structlog.get_logger("crash").error("crash", kind=type(error).__name__, traceback=where)

@@ -153,10 +153,20 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
         super().__init__(driver_class=SafeDriver)
         self.crash_log = crash_log
         register_themes(self)
+        self._colours: dict[str, str] = {}
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         # A theme of Textual's own has no $up and $down; without a default its stylesheet would not load.
         return {**super().get_theme_variable_defaults(), **VARIABLE_DEFAULTS}
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the style sheet anew for other colours, not for a screen that mounts: that one is styled as it does."""
+        colours = self.get_css_variables()
+        if self.screen_stack and (self.screen.is_mounted or colours != self._colours):
+            super().refresh_css(animate)
+        elif colours != self._colours:
+            self.stylesheet.set_variables(colours)
+        self._colours = colours
 
     def pop_screen(self) -> AwaitComplete:
         """The last screen stays: a dialog that is left twice by a fast hand must not end the cockpit."""

@@ -130,7 +130,7 @@ def run_cockpit(options: Options, *, mouse: bool = True, view: bool = False) -> 
 
     if problem := terminal_problem():
         fail(problem, Exit.USAGE)
-    logs.set_up()
+    logs.keep_off_the_terminal()  # the engine's thread sets up the log itself
     from engine.host import EngineHost
     from engine.local import LocalClient
     from tui import settings
@@ -145,6 +145,9 @@ def run_cockpit(options: Options, *, mouse: bool = True, view: bool = False) -> 
 
         def on_ready(self) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave, RETURN_STOPPED)
+            self.call_after_refresh(self._start)
+
+        def _start(self) -> None:
             host.start()
             watch.start()
             self._start_watch = self.set_interval(0.2, self._watch_start)

@@ -30,8 +30,12 @@ class ProbeError(Exception):
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a measured program: ours without what would change it, `more` added."""
-    dropped = ("TMUX", "NO_COLOR", "TEXTUAL", "TEXTUAL_DRIVER", "DATABASE_URL", "PYTHONPROFILEIMPORTTIME")
+    """The environment of a measured program: ours without what would change it, `more` added. An installed program has its
+    bytecode on disk: where writing it is switched off, every start would compile every module."""
+    dropped = (
+        *("TMUX", "NO_COLOR", "TEXTUAL", "TEXTUAL_DRIVER", "DATABASE_URL"),
+        *("PYTHONPROFILEIMPORTTIME", "PYTHONDONTWRITEBYTECODE"),
+    )
     base = {key: value for key, value in os.environ.items() if key not in dropped}
     terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
     return {**base, **terminal, "PYTHONPATH": str(ROOT), **(more or {})}

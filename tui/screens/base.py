@@ -44,6 +44,7 @@ class CockpitScreen(Screen[None]):
         return ()
 
     def compose(self) -> ComposeResult:
+        self._classify()
         yield StatusLine()
         yield BannerLine()
         with Container(id="body"):
@@ -53,6 +54,14 @@ class CockpitScreen(Screen[None]):
         yield SpanBlock(id="too-small")
         yield ReplayLine()
         yield KeyBar(self.target)
+
+    def _classify(self) -> None:
+        """The classes that mounting would find, before there are widgets: each change later styles all of them anew."""
+        size, app = self.app.size, self.cockpit
+        width = max(at for at in app.HORIZONTAL_BREAKPOINTS or () if at[0] <= size.width)
+        height = max(at for at in app.VERTICAL_BREAKPOINTS or () if at[0] <= size.height)
+        self.add_class(width[1], height[1], update=False)
+        self.set_class(app.frame.snapshot is None, "-starting", update=False)
 
     def on_mount(self) -> None:
         self.show(self.cockpit.frame)
