@@ -25,23 +25,31 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HOLD_TIMEOUT_S = 15.0
-PUBLISH_S = 0.25
+#: One beat for what looks again and again: a process at rest is woken once for all of it.
+BEAT_S = 0.25
 #: What is shown as the loop's lag is the worst of the last so many: of more than the second between two status files.
 LAGS = 5
-LATCH_POLL_S = 0.2
 HEARTBEAT_S = 5.0
 #: A command of another process wakes the inbox; should the word get lost, it looks by itself.
 INBOX_S = 5.0
 REACH_S = 0.5
 #: Seconds between two status files, while something changes and while nothing does.
 STATUS_S, STATUS_QUIET_S = 1.0, 2.0
-HOUSE_S = 1.0
+HOUSE_S = 4 * BEAT_S
 #: Looks at the house between two looks at its disk.
 DISK_LOOKS = 30
 #: After the start, so that maintenance never slows it down; and then again and again.
 MAINTAIN_FIRST_S = 5.0
 MAINTAIN_S = 3600.0
 MARKET_S = 5.0
+
+
+async def _next(beat_s: float) -> float:
+    """Wait for the next multiple of a beat on the loop's clock; seconds by which it was late."""
+    loop = asyncio.get_running_loop()
+    due = (loop.time() // beat_s + 1) * beat_s
+    await asyncio.sleep(due - loop.time())
+    return max(0.0, loop.time() - due)
 
 
 class Keepers:
@@ -97,7 +105,7 @@ class Keepers:
             if held is not None and time.monotonic() - held > HOLD_TIMEOUT_S:
                 self._session.client.held_mono = None
                 engine.ask(Asked(Verb.PAUSE, "engine", "the kill dialog was not answered"))
-            await asyncio.sleep(LATCH_POLL_S)
+            await _next(BEAT_S)
 
     async def _publish(self) -> None:
         loop = asyncio.get_running_loop()
@@ -113,8 +121,7 @@ class Keepers:
                 written, seen, shown = now, seq, number
                 with contextlib.suppress(OSError):
                     status.write(self._session.directory, snapshot, running=True)
-            await asyncio.sleep(PUBLISH_S)
-            lag_ms = max(0.0, (loop.time() - now - PUBLISH_S) * 1_000)
+            lag_ms = await _next(BEAT_S) * 1_000
             lags_ms.append(lag_ms)
             self._session.client.lag_ms = max(lags_ms)
             if (meter := self._session.meter) is not None:
@@ -134,7 +141,7 @@ class Keepers:
                 await asyncio.to_thread(meter.weigh)
             meter.sample()
             looks += 1
-            await asyncio.sleep(HOUSE_S)
+            await _next(HOUSE_S)
 
     async def _inbox(self) -> None:
         """Commands of other processes: told by NOTIFY, and looked for now and then, which survives every outage."""

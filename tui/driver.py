@@ -53,6 +53,8 @@ CLOSE_TIMEOUT_S = 2.0
 #: A paste that stays open this long without input lost its end on the way; keys (the kill key!) must work again.
 PASTE_IDLE_S = 2.0
 _POLL_S = 0.1
+#: Keys are read as they come; what waits on the clock (a lone Escape, a paste that does not end) follows a key this soon.
+_QUIET_POLL_S, _QUIET_AFTER_S = 0.5, 10.0
 _READ_BYTES = 4096
 _WRITE_BYTES = 4096
 
@@ -306,10 +308,13 @@ class SafeDriver(LinuxDriver):
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         paste = _PasteWatch()
+        last_mono = time.monotonic()
         try:
             while not self.exit_event.is_set():
                 text = ""
-                if select.select([self.fileno], [], [], _POLL_S)[0]:
+                quiet = time.monotonic() - last_mono > _QUIET_AFTER_S
+                if select.select([self.fileno], [], [], _QUIET_POLL_S if quiet else _POLL_S)[0]:
+                    last_mono = time.monotonic()
                     data = self._read()
                     if data is None:
                         self._report_loss()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: An engine whose last beat is older has hung, as far as the operator is concerned.
 STUCK_AFTER_S = 3.0
 #: Upper ends of what "lag" can say: a number that trembles at every repaint is noise, and costs bytes.
-LAG_STEPS_MS = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+LAG_STEPS_MS = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 LAG_WARN_MS = 100
 FEED_WARN_S = 60.0
 DATABASE_WARN_MS = 100
