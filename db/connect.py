@@ -196,5 +196,5 @@ async def profile(connection: Any) -> Profile:
 
 def unreachable(error: BaseException) -> DatabaseUnreachable:
     """The one-line form of a failed connection."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
     return DatabaseUnreachable(f"the database cannot be reached: {text}. Check DATABASE_URL and that the server runs")

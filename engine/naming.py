@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from engine.core.ledger import Ledger
 from engine.core.types import Mode
 from engine.feeds.base import Feed, FeedError
+from engine.options import OptionsError
 from engine.ports import LedgerMismatch
 
 
@@ -17,10 +18,17 @@ def default_ledger_name(feed: Feed, seed: int | None) -> str:
 
 
 def url_ledger_name(url: str) -> str:
-    """With DATABASE_URL, that database is the ledger: its folder is named after where it is, never after its password."""
-    parts = urlsplit(url)
-    host = parts.hostname or parse_qs(parts.query).get("host", ["local"])[0]
-    place = f"{host}:{parts.port or 5432}{parts.path}"
+    """With DATABASE_URL, that database is the ledger: its folder is named after where it is, never after its password.
+
+    Raises OptionsError."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or parse_qs(parts.query).get("host", ["local"])[0]
+        place = f"{host}:{parts.port or 5432}{parts.path}"
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("postgresql", "postgres"):  # not shown: it may hold a password
+        raise OptionsError("DATABASE_URL is no PostgreSQL address: write postgresql://USER:PASSWORD@HOST:5432/NAME")
     return f"url_{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 

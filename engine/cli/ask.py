@@ -121,7 +121,7 @@ async def _results(queries: Any, verb: Verb, scope: set[str], before: int) -> li
 
 
 def _result_lines(results: Sequence[dict[str, str]]) -> list[str]:
-    from engine.cli.trading import padded
+    from engine.cli.tables import padded
 
     return [f"  {r['outcome']:<9} {r['role']:<12} {padded(safe_text(r['symbol'], 40), 14)} {r['id']}" for r in results]
 

@@ -17,7 +17,8 @@ from engine import logs, publish
 from engine.backtest import Backtest
 from engine.cli.config import load_config
 from engine.cli.exits import Exit, fail
-from engine.cli.trading import amount, table
+from engine.cli.tables import table
+from engine.cli.trading import amount
 from engine.client import BotView
 from engine.core import margin
 from engine.core.canonical import decimal_text

@@ -17,6 +17,7 @@ from engine import paths
 from engine.cli.exits import Exit, fail
 from engine.cli.ledgers import LedgerEntry, choose
 from engine.cli.stop import actor
+from engine.cli.tables import listing
 from engine.config_text import document_of
 
 if TYPE_CHECKING:
@@ -183,12 +184,16 @@ def show_list(ledger: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(msgspec.to_builtins(lines)))
         return Exit.OK
-    for line in lines:
-        mark = "*" if line.is_active else " "
-        when = datetime.fromtimestamp(line.created_ts / 1e6, UTC).strftime("%Y-%m-%d %H:%MZ")
-        changes = line.problem or ("active" if line.is_active else f"{len(line.diff)} changes")
-        print(f"{mark} {line.version:>4}  {line.sha256[:12]}  {when}  {line.actor:<16} {changes}  {line.note}")
+    if rows := [_row(line) for line in lines]:
+        print(listing(rows))
     return Exit.OK
+
+
+def _row(line: Any) -> Sequence[object]:
+    when = datetime.fromtimestamp(line.created_ts / 1e6, UTC).strftime("%Y-%m-%d %H:%MZ")
+    changes = line.problem or ("active" if line.is_active else f"{len(line.diff)} changes")
+    mark = "*" if line.is_active else ""
+    return mark, line.version, line.sha256[:12], when, line.actor, changes, line.note
 
 
 def show_diff(version: int, ledger: str, *, as_json: bool) -> int:

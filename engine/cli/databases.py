@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from engine import paths
-from engine.cli.db_common import answer, keeper, table, target
+from engine.cli.db_common import answer, keeper, target
 from engine.cli.exits import Exit, fail
 from engine.cli.stop import actor
+from engine.cli.tables import listing
 from engine.core.text import safe_text
 
 T = TypeVar("T")
@@ -161,7 +162,7 @@ def show_list(ledger: str, *, as_json: bool) -> int:
     elif not found:
         print(EMPTY)
     else:
-        print(table([_line(config) for config in found]))
+        print(listing([_line(config) for config in found]))
     return Exit.OK
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.cli.db_common import Progress, answer, keeper, table, target
+from engine.cli.db_common import Progress, answer, keeper, target
 from engine.cli.exits import Exit
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.backup import Copy
@@ -55,7 +56,7 @@ def show_list(ledger: str, *, as_json: bool) -> int:
         folder = database.backups(name)
     found = copies(folder)
     rows = [{"file": str(copy.path), **(msgspec.to_builtins(copy.manifest) or {})} for copy in found]
-    text = table([_row(copy) for copy in found]) or f"{name}: no copies in {folder}; `quantsail db backup` makes one"
+    text = listing([_row(copy) for copy in found]) or f"{name}: no copies in {folder}; `quantsail db backup` makes one"
     answer({"ledger": name, "folder": str(folder), "copies": rows}, text, as_json=as_json)
     return Exit.OK
 

@@ -51,18 +51,6 @@ def answer(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     print(json.dumps(facts, default=str) if as_json else text)
 
 
-def table(rows: list[tuple[object, ...]], gap: str = "  ") -> str:
-    """Rows as left-aligned columns; numbers stand to the right."""
-    if not rows:
-        return ""
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        gap.join(str(c).rjust(w) if isinstance(c, int) else str(c).ljust(w) for c, w in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
 class Progress:
     """One line on stderr that is renewed; where that is no terminal, a line every ten seconds. Short work says nothing."""
 

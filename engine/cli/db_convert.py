@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.db_common import Progress, answer, keeper, table, target
+from engine.cli.db_common import Progress, answer, keeper, target
 from engine.cli.exits import Exit
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -56,4 +57,4 @@ async def _convert(database: Database, ledger: str, name: str, to: str, dry_run:
 def _list(facts: dict[str, Any]) -> str:
     rows: list[tuple[object, ...]] = [("table", "profile", "best here", "")]
     rows += [(t["name"], t["now"], t["best"], t["fixed"]) for t in facts["tables"]]
-    return table(rows)
+    return listing(rows)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from engine.cli.db_common import Progress, answer, keeper, table, target
+from engine.cli.db_common import Progress, answer, keeper, target
 from engine.cli.exits import Exit, fail
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -65,4 +66,4 @@ def _text(folder: Path, facts: dict[str, Any]) -> str:
         without = f"without {', '.join(one['left_out'])}" if one["left_out"] else ""
         rows.append((f"  {one['table']}", one["table_class"], one["rows"], one["bytes"], without))
     total = sum(t["rows"] for t in facts["tables"])
-    return f"{folder}: {len(rows)} tables, {total:,} rows, read back and counted\n{table(rows)}"
+    return f"{folder}: {len(rows)} tables, {total:,} rows, read back and counted\n{listing(rows)}"

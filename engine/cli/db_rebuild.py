@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.db_common import Progress, answer, keeper, table, target
+from engine.cli.db_common import Progress, answer, keeper, target
 from engine.cli.exits import Exit
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -47,7 +48,7 @@ def _text(facts: dict[str, Any]) -> str:
     name, events = facts["ledger"], facts["events"]
     if not facts["dry_run"]:
         rows: list[tuple[object, ...]] = [(f"  {key}", count) for key, count in facts["rows"].items()]
-        return f"{name}: rebuilt from {events:,} events in {facts['seconds']:.1f} s\n{table(rows)}"
+        return f"{name}: rebuilt from {events:,} events in {facts['seconds']:.1f} s\n{listing(rows)}"
     if not facts["changes"]:
         return f"{name}: the read tables are what its {events:,} events say; a rebuild would change nothing"
     lines = [f"{name}: a rebuild from {events:,} events would change"]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from engine import paths, status
-from engine.cli.db_common import Progress, answer, database_url, keeper, table, target
+from engine.cli.db_common import Progress, answer, database_url, keeper, target
 from engine.cli.exits import Exit, fail
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -153,7 +154,7 @@ def _text(facts: dict[str, Any]) -> str:
     elif facts["changes"]:
         rows: list[tuple[object, ...]] = [("", "now" if facts["dry_run"] else "before", "in the copy")]
         rows += [(f"  {c['what']}", c["there"] or "-", c["here"] or "-") for c in facts["changes"]]
-        lines.append(table(rows))
+        lines.append(listing(rows))
     else:
         lines.append("  the same as what is there")
     if not facts["manifest"]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine import paths
-from engine.cli.db_common import answer, keeper, table, target
+from engine.cli.db_common import answer, keeper, target
 from engine.cli.exits import Exit, fail
+from engine.cli.tables import listing
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -70,7 +71,7 @@ def _retention_text(facts: dict[str, Any]) -> str:
         else (i["subject"], "keeps" if i["what"] == "nothing" else f"keeps {i['what']}", i["rows"], "", i["kept"])
         for i in facts["items"]
     ]
-    lines = [table(rows)]
+    lines = [listing(rows)]
     if facts["hold"] or facts["release"]:
         lines.append(f"{facts['hold'] or facts['release']} is {'on hold' if facts['hold'] else 'not on hold any more'}")
     if facts["applied"]:
@@ -128,14 +129,14 @@ def _archive_text(facts: dict[str, Any]) -> str:
             (s["id"], s["table_name"], s["partition_name"], s["rows_count"], _state(s), s["location"])
             for s in facts["segments"]
         ]
-        return table(rows) or f"{facts['ledger']}: nothing is archived"
+        return listing(rows) or f"{facts['ledger']}: nothing is archived"
     if "restored" in facts:
         return f"{facts['ledger']}: {facts['rows']:,} rows are back"
     if facts["applied"]:
         rows = [
             (s["table"], s["name"], s["rows"], f"{s['size_bytes']:,} bytes", s["location"]) for s in facts["written"]
         ]
-        return table(rows) or f"{facts['ledger']}: nothing is due for the archive"
+        return listing(rows) or f"{facts['ledger']}: nothing is due for the archive"
     if not facts["due"]:
         return f"{facts['ledger']}: nothing is due for the archive"
     return "\n".join([*(f"would archive {unit}" for unit in facts["due"]), f"--apply writes to {facts['to']}"])
@@ -164,5 +165,5 @@ def maintain(ledger: str, *, as_json: bool) -> int:
         answer({"ledger": name, "busy": True, "steps": []}, f"{name}: another process does it", as_json=as_json)
         return Exit.OK
     lines = [(s.name, "done" if s.ok else "failed", s.said, f"{s.seconds:.1f} s") for s in report.steps]
-    answer({"ledger": name, **msgspec.to_builtins(report)}, table(list(lines)), as_json=as_json)
+    answer({"ledger": name, **msgspec.to_builtins(report)}, listing(list(lines)), as_json=as_json)
     return Exit.REFUSED if report.failed else Exit.OK

@@ -39,6 +39,35 @@ def find(name: str = "") -> list[LedgerEntry]:
     ]
 
 
+def opened(name: str = "") -> LedgerEntry:
+    """`choose`, for what shows the files that an engine wrote. They need no database; but where no engine has written any, a
+    DATABASE_URL that leads nowhere is why, and is said. Exits with it."""
+    url = "" if name else os.environ.get("DATABASE_URL", "")
+    if url:
+        from engine.naming import url_ledger_name
+
+        ledger = url_ledger_name(url)
+        if not any(entry.status for entry in find(ledger)):
+            _must_answer(url, ledger)
+    return choose(name)
+
+
+def _must_answer(url: str, ledger: str) -> None:
+    import asyncio
+
+    from db.connect import DatabaseUnreachable, RoleRefused, connect
+
+    async def ask() -> None:
+        await (await connect(url, "qs_view", name="quantsail status")).close()
+
+    try:
+        asyncio.run(ask())
+    except DatabaseUnreachable as error:
+        fail(f"{ledger}: no engine has opened it from here, and {error}", Exit.DATABASE)
+    except RoleRefused:
+        pass  # it is there; what its login lacks, a start says
+
+
 def choose(name: str = "") -> LedgerEntry:
     """The ledger that is meant: the named one, that of DATABASE_URL, the running one, or the only one. Exits otherwise."""
     if not name and (url := os.environ.get("DATABASE_URL", "")):

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from engine.cli.trading import amount, price, table
+from engine.cli.tables import table
+from engine.cli.trading import amount, price
 from engine.core.text import safe_text
 from tui.gatewords import gate_label, tidy
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import status
 from engine.cli.exits import Exit, fail
-from engine.cli.ledgers import LedgerEntry, choose, find
+from engine.cli.ledgers import LedgerEntry, choose, find, opened
 from engine.halt import Latch
 
 WAIT_S = 15.0
@@ -79,7 +79,7 @@ def _wait_until_halted(entry: LedgerEntry, *, quiet: bool) -> dict[str, Any]:
         from engine.core.text import safe_text
 
         print(f"{entry.name}: verified: HALTED, no open entries, {len(now.get('positions', []))} positions")
-        from engine.cli.trading import padded
+        from engine.cli.tables import padded
 
         for identity, symbol, role, end in results:
             print(f"  {end:<9} {role:<12} {padded(safe_text(symbol, 40), 14)} {identity}")
@@ -121,7 +121,7 @@ def show_status(ledger: str, *, as_json: bool, plain: bool = False) -> int:
     from engine.cli.status_page import ages
     from engine.cli.status_page import plain as page
 
-    entry = choose(ledger)
+    entry = opened(ledger)
     now = dict(entry.status or {})
     now["ledger"] = entry.name
     now["running"] = entry.running
@@ -191,6 +191,7 @@ def _troubles(now: dict[str, Any]) -> list[str]:
 
 def show_ledgers(*, as_json: bool) -> int:
     """Every ledger of this installation, with the command that opens it."""
+    from engine.cli.tables import table
     from engine.cli.trading import amount
 
     rows = []
@@ -212,9 +213,9 @@ def show_ledgers(*, as_json: bool) -> int:
         return Exit.OK
     if not rows:
         print("no ledgers yet: `quantsail` opens the simulated one, `quantsail --replay FILE` one on your data")
-    for row in rows:
-        mark = "*" if row["running"] else " "
-        print(
-            f"{mark} {row['ledger']:<40} {row['mode']:<6} {row['state']:<9} {amount(row['equity']):>14}  {row['feed']}"
-        )
+    for line in table(
+        ("*" if r["running"] else "", r["ledger"], r["mode"], r["state"], f"{amount(r['equity']):>14}", r["feed"])
+        for r in rows
+    ):
+        print(line)
     return Exit.OK

@@ -14,6 +14,7 @@ import msgspec
 
 from engine.cli.config import read_document
 from engine.cli.exits import Exit, fail
+from engine.cli.tables import listing
 from engine.core.config import Config, ConfigError, PythonStrategy, parse_config
 from engine.core.evaluate import compile_rules
 from engine.core.indicators import function
@@ -38,9 +39,9 @@ def show_list(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"installed": msgspec.to_builtins(installed), "examples": list(examples())}))
         return Exit.OK
-    for each in installed:
-        print(f"{each.name:<24} {each.package} {each.version}  {each.problem or each.summary or each.target}")
-    if not installed:
+    if installed:
+        print(listing((e.name, f"{e.package} {e.version}", e.problem or e.summary or e.target) for e in installed))
+    else:
         print("no Python strategies are installed (entry points of the group quantsail.strategies)")
     print(f"examples of rules, for `quantsail strategies show NAME`: {', '.join(examples())}")
     return Exit.OK

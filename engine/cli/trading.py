@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from engine.cli.exits import Exit
-from engine.cli.ledgers import choose
-from engine.core.text import safe_text
+from engine.cli.ledgers import opened
+from engine.cli.tables import table
 
 Row = dict[str, Any]
 
@@ -33,7 +33,7 @@ def show_orders(ledger: str, *, as_json: bool) -> int:
 
 
 def _show(ledger: str, what: str, heads: Sequence[str], cells: Callable[[Row], Sequence[str]], as_json: bool) -> int:
-    entry = choose(ledger)
+    entry = opened(ledger)
     rows = [row for row in (entry.status or {}).get(what, []) if what != "orders" or row["is_open"]]
     if as_json:
         print(json.dumps(rows))
@@ -45,26 +45,6 @@ def _show(ledger: str, what: str, heads: Sequence[str], cells: Callable[[Row], S
         return Exit.OK
     print("\n".join(table([heads, *(cells(row) for row in rows)])))
     return Exit.OK
-
-
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; text of others is made safe for a terminal."""
-    safe = [[safe_text(cell, 60) for cell in row] for row in rows]
-    widths = [max(map(cells_of, column)) for column in zip(*safe, strict=True)]
-    return ["  ".join(map(padded, row, widths)).rstrip() for row in safe]
-
-
-def padded(text: str, width: int) -> str:
-    return text + " " * (width - cells_of(text))
-
-
-def cells_of(text: str) -> int:
-    """Columns of a terminal that a text takes: wide characters take two."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def _bot(b: Row) -> Sequence[str]:

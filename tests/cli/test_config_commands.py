@@ -43,7 +43,7 @@ def test_a_version_is_stored_compared_activated_and_rolled_back(desk: Desk, tmp_
         (2, True, "smaller"),
         (1, False, lines[1]["note"]),
     ]
-    assert desk.run("config", "list", "--ledger", ledger).out.startswith("*    2")
+    assert desk.run("config", "list", "--ledger", ledger).out.startswith("*  2")
 
     back = desk.run("config", "rollback", "--ledger", ledger, "--reason", "worse")
     assert back.code == Exit.OK and "config 1 is active" in back.out

@@ -19,7 +19,8 @@ from db import pgbin
 from db.embedded import SUPERUSER
 from engine.cli.exits import Exit
 from engine.core.config import Config, parse_config
-from tests.cli.desk import Desk
+from engine.naming import url_ledger_name
+from tests.cli.desk import BASE, Desk
 from tests.patience import until
 
 
@@ -58,6 +59,34 @@ def test_status_of_a_running_engine_and_a_safe_stop(desk: Desk) -> None:
     assert program.wait() == 0
     assert not desk.run("status", "--ledger", ledger, "--json").json["running"]
     assert desk.run("stop", "--ledger", ledger).code == Exit.NOT_RUNNING
+
+
+def test_status_says_that_an_unopened_database_cannot_be_reached(desk: Desk, tmp_path: Path) -> None:
+    """No file of an engine, and DATABASE_URL leads nowhere: that is why, whether a start has made the folder or not."""
+    nowhere = {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/x", "XDG_DATA_HOME": str(tmp_path)}
+    for words in (("status",), ("status", "--json"), ("positions",)):
+        done = desk.run(*words, **nowhere)
+        assert done.code == Exit.DATABASE and "Check DATABASE_URL" in done.err and "secret" not in done.err
+        (tmp_path / "quantsail" / "ledgers" / url_ledger_name(nowhere["DATABASE_URL"])).mkdir(
+            parents=True, exist_ok=True
+        )
+        assert not done.out
+    assert desk.run("halt", **nowhere).code == Exit.OK  # the way out needs no database
+
+
+def test_status_needs_no_database_once_an_engine_has_written_its_file(desk: Desk, tmp_path: Path) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/x", "XDG_DATA_HOME": str(tmp_path)}
+    folder = tmp_path / "quantsail" / "ledgers" / url_ledger_name(nowhere["DATABASE_URL"])
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_bytes((desk.directory(BASE) / "status.json").read_bytes())
+    done = desk.run("status", **nowhere)
+    assert done.code == Exit.OK and "not running" in done.out
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://me:secret@host:port/x", "mysql://me:secret@host/x"])
+def test_an_address_that_is_none_is_refused_in_words_of_its_variable(desk: Desk, tmp_path: Path, url: str) -> None:
+    done = desk.run("status", DATABASE_URL=url, XDG_DATA_HOME=str(tmp_path))
+    assert done.code == Exit.USAGE and "DATABASE_URL is no PostgreSQL address" in done.err and "secret" not in done.err
 
 
 def test_a_killed_engine_does_not_count_as_running(desk: Desk) -> None:
