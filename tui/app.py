@@ -239,7 +239,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
             self.toast(self.past.refusal, failed=True)
         elif self.read_only:
             self.toast("read-only: this cockpit gives no commands; start it without --view", failed=True)
-        return not self.read_only and self.past.client is None
+        return self.commands
 
     def ask(
         self,

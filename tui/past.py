@@ -20,7 +20,7 @@ from engine.core.events import EVENT_TYPES
 from engine.core.text import safe_text
 from engine.core.types import SECOND_US, Verb
 from tui.actions import key_of
-from tui.glyphs import fmt_age_us
+from tui.glyphs import fmt_age_us, fmt_datetime
 from tui.moments import HINT, moment
 from tui.pastlines import PastMark
 from tui.replaying import ReplayKeys
@@ -68,6 +68,13 @@ class TimeKeys:
         """Why nothing is sent."""
         return REFUSED if self.home is None else "PAST of a ledger: no engine runs behind this screen, nothing is sent"
 
+    @property
+    def way_back(self) -> str:
+        """Where Esc leads from what is shown; "" where it leads nowhere."""
+        if self.client is self.home:
+            return ""
+        return "now" if self.home is None else f"to {fmt_datetime(self.home.picture.ts)[5:16]}Z"
+
     # -- what the frame says -----------------------------------------------------------------------------------------
 
     def seeking(self) -> str:
@@ -87,7 +94,7 @@ class TimeKeys:
         picture = self.client.picture
         now = present.snapshot.now if present.snapshot is not None and self.home is None else picture.head.ts
         place = (picture.ts, max(0, now - picture.ts), picture.seq, picture.head.seq, picture.kind)
-        mark = PastMark(*place, None if self.home is not None else present, self.seeking())
+        mark = PastMark(*place, None if self.home is not None else present, self.seeking(), self.way_back)
         return replace(present, snapshot=picture.snapshot, past=mark, frozen_since=None, alerts=())
 
     # -- keys --------------------------------------------------------------------------------------------------------
@@ -274,6 +281,12 @@ class Travelling(App[int]):
     engine: EngineClient
     now_book: LogBook
     now_curve: Sequence[EquityPoint]
+    read_only: bool
+
+    @property
+    def commands(self) -> bool:
+        """Whether commands may be given from what is on the screen."""
+        return not self.read_only and self.past.client is None
 
     @property
     def client(self) -> EngineClient:

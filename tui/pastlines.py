@@ -14,7 +14,7 @@ from tui.viewmodel import Frame, Line, Piece, Span, banner_line, banners, change
 
 class PastMark(NamedTuple):
     """The moment that is shown: its time (us UTC), how long ago that is, the event's seq and type, the newest seq, and now; None
-    where no engine runs: it is then as long before the newest event."""
+    where no engine runs: it is then as long before the newest event. `back` says where Esc leads, "" nowhere."""
 
     ts: int
     ago_us: int
@@ -23,6 +23,7 @@ class PastMark(NamedTuple):
     kind: str
     present: Frame | None
     seeking: str
+    back: str = "now"
 
 
 def first_line(frame: Frame, width: int) -> Line:

@@ -25,6 +25,8 @@ def why_not(app: CockpitApp, action: Action, focused: Widget | None) -> str:
     commands = (action.danger and action.name not in ("kill", "quit")) or action.name in _COMMANDS
     if app.read_only and commands:
         return "read-only (--view)"
+    if commands and not app.commands:
+        return "nothing is sent from the past"
     if action.argument and action.argument == app.current_mode:
         return "this is that screen"
     snapshot = app.frame.snapshot
@@ -62,6 +64,10 @@ def _replay(app: CockpitApp, snapshot: Snapshot, focused: Widget | None) -> str:
     return "the data has ended" if snapshot.replay.state == "ended" else ""
 
 
+def _now(app: CockpitApp, snapshot: Snapshot, focused: Widget | None) -> str:
+    return "" if app.past.busy else "there is nothing to come back from"
+
+
 def _maximise(app: CockpitApp, snapshot: Snapshot, focused: Widget | None) -> str:
     return "" if focused is not None else "no panel has the focus"
 
@@ -72,5 +78,6 @@ _QUESTIONS: dict[str, Callable[[CockpitApp, Snapshot, Widget | None], str]] = {
     "cancel_order": _cancel,
     "close_position": _close,
     "maximise": _maximise,
+    "now": _now,
     **dict.fromkeys(_COMMANDS, _replay),
 }

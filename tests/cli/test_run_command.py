@@ -177,4 +177,5 @@ def test_a_ledger_whose_database_was_never_reached_says_so(desk: Desk, tmp_path:
     nowhere = {"DATABASE_URL": "postgresql://someone:hidden@127.0.0.1:1/none", "XDG_DATA_HOME": str(tmp_path)}
     done = desk.run("run", "--headless", "--simulate", "1", **nowhere)
     assert done.code == Exit.DATABASE and "hidden" not in done.err
-    assert "never opened" in desk.run("status", **nowhere).out
+    said = desk.run("status", **nowhere)
+    assert said.code == Exit.DATABASE and "no engine has opened it" in said.err

@@ -46,6 +46,8 @@ PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"
 
 #: Every process of a test carries this variable, so that none outlives it, whatever session it moved to.
 _MARK = "QUANTSAIL_TEST_TERMINAL"
+#: What would make a program see another terminal than this one; pytest-xdist's workers have the size of their own in theirs.
+LEFT_OUT = ("TMUX", "NO_COLOR", "TEXTUAL", "TEXTUAL_DRIVER", "COLUMNS", "LINES")
 # Sequences pyte 0.8 would print as text: private modes with "<", "=" or ">" (the Kitty keyboard protocol).
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<=>][0-9;]*[A-Za-z]|\x1b\[\?[0-9;]*\$p")
 _ANSWERS = ((b"\x1b[?2026$p", b"\x1b[?2026;2$y"), (b"\x1b[?2048$p", b"\x1b[?2048;0$y"))
@@ -86,7 +88,7 @@ class Terminal:
 
     def spawn(self, argv: list[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> int:
         """Start a program with this as its controlling terminal; returns its process id. `env` is added to ours."""
-        base = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR", "TEXTUAL", "TEXTUAL_DRIVER")}
+        base = {k: v for k, v in os.environ.items() if k not in LEFT_OUT}
         full = {**base, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8", **(env or {})}
         self.process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _BECOME, *argv],

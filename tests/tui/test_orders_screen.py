@@ -251,12 +251,22 @@ async def test_the_story_goes_on_while_it_is_read() -> None:
     async with cockpit(engine, size=(200, 60)) as c:
         await c.press("2", "enter")
         await later(c)
-        assert "ACCEPTED" in c.text()
+        assert "ACCEPTED" in c.text() and "cancel the order" in c.text()
         changed = msgspec.structs.replace(orders()[0], status="FILLED", is_open=False)
         engine.change(orders=(changed, *orders()[1:]))
         await c.settle()
         await later(c)
         assert isinstance(c.app.screen, StoryDialog) and "LIMIT ENTRY at 612.40  FILLED" in c.text()
+        assert "cancel the order" not in c.text()
+        await c.press("x")
+        assert "only open ones can be cancelled" in c.text()
+
+
+async def test_who_only_looks_is_not_offered_to_cancel() -> None:
+    async with cockpit(with_story(), read_only=True) as c:
+        await c.press("2", "enter")
+        await later(c)
+        assert "ACCEPTED" in c.text() and "cancel the order" not in c.text()
 
 
 def text_of(told: Sequence[Told], view: OrderView | None = None, *, live: bool = True) -> str:

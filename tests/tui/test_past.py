@@ -205,6 +205,7 @@ async def test_keys_step_jump_and_come_back(stage: Stage, size: tuple[int, int])
         first, second = t.rows()[:2]
         assert first.startswith(f" PAST {utc(t.picture.ts)}")
         assert f"PAST {utc(t.picture.ts)}, 0s ago - Esc: now" in second and "NOW ACTIVE" in second
+        assert " Esc now" in t.rows()[-1]
         await t.press("left_square_bracket", "left_square_bracket")
         assert t.picture.seq == head - 3
         await t.press("right_square_bracket")

@@ -87,7 +87,7 @@ class CockpitScreen(Screen[None]):
         if self._era != self.cockpit.past.era:
             self._era, self._shown = self.cockpit.past.era, ()
             self.set_class(frame.past is not None, "-past")
-            self.query_one(KeyBar).tell(frame.past is not None)
+            self.query_one(KeyBar).tell(frame.past)
             self.forget()
         news = _news(frame, self.size)
         if (

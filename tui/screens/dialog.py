@@ -71,10 +71,14 @@ def prose(text: str, classes: str = "") -> Static:
 
 def keys_line(*pairs: tuple[str, str]) -> SpanBlock:
     """A row of "KEY what it does"."""
+    return SpanBlock([keys_said(*pairs)], classes="keys")
+
+
+def keys_said(*pairs: tuple[str, str]) -> Line:
     line: Line = []
     for key, what in pairs:
         line += [Span(f" {key} ", "badge-info"), Span(f" {what}   ")]
-    return SpanBlock([line], classes="keys")
+    return line
 
 
 class Scroll(VerticalScroll):

@@ -12,12 +12,13 @@ from textual.widget import Widget
 from engine.client import OrderView
 from engine.core.text import safe_text
 from engine.history import Told
-from tui.screens.dialog import Dialog, Scroll, keys_line
+from tui.screens.dialog import Dialog, Scroll, keys_line, keys_said
 from tui.story import story_lines, wrapped
 from tui.viewmodel import Frame, Span
 from tui.widgets.line import SpanBlock, SpanLine
 from tui.widgets.panel import COPY_MAX
 
+KEYS = (("Esc", "back"), ("j k", "scroll"), ("y", "copy"))
 #: What the box takes from the screen's width: border, padding, scroll bar.
 FRAME_CELLS = 6
 WIDEST = 120
@@ -43,7 +44,7 @@ class StoryDialog(Dialog[None]):
     def body(self) -> Iterable[Widget]:
         yield Scroll(SpanBlock(id="story"))
         yield SpanLine(id="result")
-        yield keys_line(("Esc", "back"), ("j k", "scroll"), ("y", "copy"), ("x", "cancel the order"))
+        yield keys_line(*KEYS)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -62,6 +63,7 @@ class StoryDialog(Dialog[None]):
             return
         self._seq = snapshot.seq
         self._order = found or self._order
+        self._draw()
         self._read()
 
     def _read(self) -> None:
@@ -91,6 +93,9 @@ class StoryDialog(Dialog[None]):
         if not self.is_mounted:
             return
         width = max(20, min(self.size.width, WIDEST) - FRAME_CELLS)
+        can = self._order is not None and self._order.is_open and self.cockpit.commands
+        offered = (*KEYS, ("x", "cancel the order")) if can else KEYS
+        self.query_one(".keys", SpanBlock).set_lines([keys_said(*offered)])
         lines = story_lines(self._order, self._told, live=self._live)
         self.query_one("#story", SpanBlock).set_lines([row for line in lines for row in wrapped(line, width)])
 

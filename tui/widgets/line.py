@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from msgspec.structs import replace
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
@@ -14,7 +15,7 @@ from textual.widget import Widget
 
 from engine.core.text import ELLIPSIS, safe_text
 from tui.actions import actions_of, find, key_name, keys
-from tui.pastlines import first_line, second_line
+from tui.pastlines import PastMark, first_line, second_line
 from tui.viewmodel import Frame, Line, Span, replay_line
 from tui.widgets.tight import tighten
 
@@ -189,13 +190,13 @@ class KeyBar(SpanLine):
     def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
-        self._past = False
+        self._past: PastMark | None = None
 
     def on_resize(self) -> None:
         self.retell()
 
-    def tell(self, past: bool) -> None:
-        """Whether the past is on the screen."""
+    def tell(self, past: PastMark | None) -> None:
+        """Which moment of the past is on the screen."""
         self._past = past
         self.retell()
 
@@ -205,16 +206,18 @@ class KeyBar(SpanLine):
         self.set_line(key_line(self.target, self.size.width, read_only=view, past=self._past))
 
 
-def key_line(target: str, width: int, *, read_only: bool = False, past: bool = False) -> Line:
+def key_line(target: str, width: int, *, read_only: bool = False, past: PastMark | None = None) -> Line:
     """KILL, help, the screens, this screen's keys, then the rest; whole items only, as many as fit. In the past its own keys
-    come first."""
+    come first, and in front of them the one that leads back, if it leads anywhere."""
     kill = find("kill")
     line: Line = [Span(" "), Span(key_name(kill.keys[0]), "error"), Span(f" {kill.label}", "strong")]
     if read_only:
         line = [Span(" stop: ", "error"), Span("quantsail halt ", "strong")]
     modes = [action for action in actions_of("app") if action.name.startswith("screen.")]
     rest = ("select", "focus_next", "freeze", "maximise", "resume", "command_palette", "theme", "quit")
-    travel = [find(name) for name in ("now", "step.back", "step", "leap.back", "leap", "time")] if past else []
+    travel = [find(name) for name in ("step.back", "step", "leap.back", "leap", "time")] if past else []
+    if past and past.back:
+        travel = [replace(find("now"), label=past.back), *travel]
     for action in [*travel, find("help"), *modes, *actions_of(target), *(find(name) for name in rest)]:
         item = [Span(f" {key_name(keys(action)[0])}", "key"), Span(f" {action.label}", "dim")]
         if sum(len(span.text) for span in [*line, *item]) > width:
