@@ -14,10 +14,10 @@ import structlog
 from db import candles, commands, ticks
 from db.connect import BROKEN, ConnectError, connect
 from engine import paths, status
+from engine.commanding import Asked
 from engine.core.inputs import Candle, Quote
 from engine.core.types import TradingState, Verb
 from engine.ports import JournalFenced
-from engine.runtime import Asked
 
 if TYPE_CHECKING:
     from engine.app import Session

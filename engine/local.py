@@ -188,7 +188,7 @@ class LocalClient:
             self.held_mono = None
 
         async def ask(running: Running) -> Outcome:
-            from engine.runtime import Asked
+            from engine.commanding import Asked
 
             asked = Asked(verb, actor, reason, version, policy, target)
             running.engine.ask(asked)

@@ -8,6 +8,7 @@ from db import configs
 from db.connect import connect
 from db.journal import PgJournal
 from engine import paths, publish, status
+from engine.commanding import Asked
 from engine.core.config import parse_config
 from engine.core.context import State
 from engine.core.inputs import Trade
@@ -20,7 +21,7 @@ from engine.core.types import Instrument, Side, Verb
 from engine.dispatch import Dispatch
 from engine.halt import Latch
 from engine.instruments import instrument_for
-from engine.runtime import Asked, Engine
+from engine.runtime import Engine
 from engine.venues.paper import PaperVenue
 
 

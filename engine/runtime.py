@@ -8,15 +8,14 @@ and no result depends on the size of a batch. What is published has been committ
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 import msgspec
 import structlog
 
-from engine import activation
-from engine.activation import ActivationRefused, LoadConfig
+from engine.activation import LoadConfig
+from engine.commanding import Asked, Commands
 from engine.core import decide
 from engine.core import events as ev
 from engine.core.books import House
@@ -34,11 +33,9 @@ from engine.core.inputs import (
     Tick,
 )
 from engine.core.market import Market
-from engine.core.positions import check_conservation
 from engine.core.setup import Setup
 from engine.core.types import HALTED, Verb
 from engine.dispatch import Dispatch
-from engine.outcome import outcome
 from engine.ports import Journal, JournalUnavailable
 
 log = structlog.get_logger(__name__)
@@ -53,8 +50,6 @@ GRACE_S = 0.05
 TICK_S = 1.0
 
 Taken = Candle | MarketInput | Tick
-#: Commands that answer a hold.
-_ENDS_HOLD = frozenset({Verb.RELEASE, Verb.RESUME, Verb.HALT, Verb.PAUSE, Verb.CANCEL, Verb.FLATTEN})
 
 Batches = AsyncIterator[Sequence[Taken]]
 
@@ -65,28 +60,6 @@ class Observer(Protocol):
     def committed(self, recorded: Sequence[ev.Recorded]) -> None: ...
 
     def database(self, down_since: float | None) -> None: ...
-
-
-class Asked:
-    """A command under way, and where its answer goes. `target` is what it speaks to; "" is the account."""
-
-    __slots__ = ("actor", "answer", "policy", "reason", "target", "verb", "version")
-
-    def __init__(
-        self, verb: Verb, actor: str, reason: str = "", version: int = 0, policy: str = "", target: str = ""
-    ) -> None:
-        self.verb = verb
-        self.target = target
-        self.actor = actor
-        self.reason = reason
-        self.version = version
-        self.policy = policy
-        self.answer: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
-
-    @property
-    def halts_all(self) -> bool:
-        """A HALT of the account, not of one bot: the latch file says it, too."""
-        return self.verb is Verb.HALT and not self.target
 
 
 class Engine:
@@ -114,7 +87,7 @@ class Engine:
         self._border = border
         self._pending: list[ev.Numbered] = []
         self._unacted: list[ev.Event] = []
-        self._asked: deque[Asked] = deque()
+        self.commands = Commands(self)
         self.wake = asyncio.Event()
         self._last: Taken | Cause = state.ledger.cursor or GENESIS
         self.watch: Callable[[], House | None] | None = None  # what has changed of the house, asked each live second
@@ -137,19 +110,21 @@ class Engine:
         self.dispatch.venue.restore(ledger)
         latched = self.dispatch.latch.read()
         if latched is not None and ledger.state is not HALTED:
-            await self._command(Asked(Verb.HALT, latched.actor, latched.reason, policy=self.setup.account.halt_policy))
+            await self.commands.obey(
+                Asked(Verb.HALT, latched.actor, latched.reason, policy=self.setup.account.halt_policy)
+            )
         elif latched is None and ledger.state is HALTED:
             self.dispatch.latch.set(ledger.state_actor, ledger.state_reason)
         if ledger.held:  # a hold that nobody answered is a pause, never a release (decisions.md 15)
-            await self._command(Asked(Verb.PAUSE, "engine", "the hold was not answered before the engine ended"))
+            await self.commands.obey(Asked(Verb.PAUSE, "engine", "the hold was not answered before the engine ended"))
             if ledger.held:
-                await self._command(Asked(Verb.RELEASE, "engine"))
+                await self.commands.obey(Asked(Verb.RELEASE, "engine"))
         await self.flush()
 
     async def open_ledger(self, genesis: Sequence[ev.Event]) -> None:
         """Journal the first events of a fresh ledger."""
         ctx = begin(self.state, self.setup, genesis[0].ts, genesis[0].cause)
-        self._keep(decide.apply(ctx, list(genesis)))
+        self.keep(decide.apply(ctx, list(genesis)))
         await self.flush()
 
     async def feed(self, batches: Batches) -> None:
@@ -175,7 +150,7 @@ class Engine:
         """Take in the venue's answers to intents that had none when the last run ended."""
         self._recovered = True
         if self._take_answers():
-            await self._commit_and_act()
+            await self.commit_and_act()
 
     async def _next(self, iterator: Batches) -> Sequence[Taken] | None:
         """The next batch, None at the end. While it is awaited, commands are served, and what is decided is committed:
@@ -188,7 +163,7 @@ class Engine:
                 done, _ = await asyncio.wait({pull, waker}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
                 waker.cancel()
                 self.wake.clear()
-                await self._commands()
+                await self.commands.serve()
                 if self.stopping:
                     return None
                 if pull.done():
@@ -265,19 +240,19 @@ class Engine:
                 if type(value) is Funding and self.clock_us is not None:
                     value = msgspec.structs.replace(value, after=self.place)
                 events = decide.step(state, value, setup)
-            if events and self._keep(events):
-                await self._commit_and_act()
+            if events and self.keep(events):
+                await self.commit_and_act()
             if by_bars and type(value) is Candle:
                 await self.recover()  # convention `bar`: the venue tries what rests once the core has had its say
 
     async def _attend(self, value: Taken) -> bool:
         """What may stand before an input: commands, the end, the past. True when the input is not to be played."""
-        if self._asked:
-            await self._commands()
+        if self.commands.queue:
+            await self.commands.serve()
         if not self.stopping and not (self._decided is not None and self._was_decided(value)):
             if not self._recovered:
                 await self.recover()
-            self._attention = bool(self._asked) or self._decided is not None
+            self._attention = bool(self.commands.queue) or self._decided is not None
             return False
         return True
 
@@ -290,6 +265,11 @@ class Engine:
     def stopping(self, value: bool) -> None:
         self._stopping = value
         self._attention = True
+
+    @property
+    def waiting(self) -> int:
+        """How many events are decided and not committed yet."""
+        return len(self._pending)
 
     @property
     def place(self) -> Cause:
@@ -314,14 +294,14 @@ class Engine:
 
     def ask(self, asked: Asked) -> None:
         """Put a command before everything else; its answer is (done, one line)."""
-        self._asked.append(asked)
+        self.commands.queue.append(asked)
         self._attention = True
         self.wake.set()
 
     async def idle(self) -> None:
         """Serve commands when no feed is running (the end of a replay, a short-lived writer)."""
-        if self._asked:
-            await self._commands()
+        if self.commands.queue:
+            await self.commands.serve()
         await self.flush()
 
     async def stop(self, why: str) -> None:
@@ -333,10 +313,10 @@ class Engine:
 
     async def _apply(self, value: Input) -> None:
         events = decide.step(self.state, value, self.setup)
-        if events and self._keep(events):
-            await self._commit_and_act()
+        if events and self.keep(events):
+            await self.commit_and_act()
 
-    def _keep(self, events: Sequence[ev.Event]) -> bool:
+    def keep(self, events: Sequence[ev.Event]) -> bool:
         """Queue events for the journal; True when one of them must be acted upon, or the batch is full."""
         self._pending += enumerate(events)
         for event in events:
@@ -344,11 +324,10 @@ class Engine:
                 self._unacted.append(event)
         return bool(self._unacted) or len(self._pending) >= BATCH_EVENTS
 
-    async def _commit_and_act(self) -> None:
+    async def commit_and_act(self) -> None:
         """The border of the promise: what is acted upon has been committed, in order, once."""
         ledger, act, border = self.state.ledger, self.dispatch.act, self._border
-        due = True
-        while due:
+        while True:
             await self._commit()
             if border is not None:
                 border("committed")
@@ -357,26 +336,26 @@ class Engine:
                 act(ledger, event)
                 if border is not None:
                     border("acted")
-            due = self._take_answers()
+            if not self._take_answers():
+                return
 
     def _take_answers(self) -> bool:
         """Decide on the venue's answers up to the first that has an effect; True when there is something to commit now."""
         answer, state, setup = self.dispatch.answer, self.state, self.setup
         while (report := answer()) is not None:
             events = decide.step(state, report, setup)
-            if events and self._keep(events):
+            if events and self.keep(events):
                 return True
         return False
 
     async def flush(self) -> None:
         while self._pending:
-            await self._commit_and_act()
+            await self.commit_and_act()
 
     async def _commit(self) -> None:
         """Append the batch, for as long as it takes: without the journal nothing is decided and nothing is sent."""
         ledger = self.state.ledger
         batch = self._pending
-        check_conservation(ledger.accounts, ledger.positions)
         if self._border is not None:
             self._border("deciding")
         while True:
@@ -410,84 +389,8 @@ class Engine:
             self.observer.database(None)
 
     async def _serve_while_down(self) -> None:
-        """Nothing can be decided, yet a halt must hold: the latch needs no database."""
-        for asked in self._asked:
-            if asked.halts_all:
-                self.dispatch.latch.set(asked.actor, asked.reason)
+        self.commands.latch()
         await asyncio.sleep(RETRY_S)
-
-    # -- commands -----------------------------------------------------------------------------------------------------
-
-    async def _commands(self) -> None:
-        while self._asked:
-            asked = min(self._asked, key=lambda a: a.verb is not Verb.HALT)  # a halt jumps the queue
-            self._asked.remove(asked)
-            await self._command(asked)
-
-    async def _command(self, asked: Asked) -> None:
-        ledger = self.state.ledger
-        if asked.halts_all:
-            self.dispatch.latch.set(asked.actor, asked.reason)
-        command = self._stamp(asked)
-        before = len(self._pending)
-        try:
-            if asked.verb is Verb.ACTIVATE_CONFIG:
-                events = await self._activation(command)
-            else:
-                if asked.verb is Verb.START_BOT:
-                    await self._look_back(self.setup)
-                events = decide.step(self.state, command, self.setup)
-            self._keep(events)
-            await self._commit_and_act()
-        except ActivationRefused as error:
-            events = self._journaled(command, activation.rejected(command, str(error)))
-            self._keep(events)
-            await self._commit_and_act()
-        finally:
-            self.state.market.forget_past()
-        if asked.verb is Verb.HOLD:
-            self.dispatch.hold = True
-        elif asked.verb in _ENDS_HOLD and not asked.target:
-            self.dispatch.hold = False
-        log.info("command", verb=asked.verb, actor=asked.actor, reason=asked.reason, events=len(events), queued=before)
-        if not asked.answer.done():
-            asked.answer.set_result(outcome(asked.verb, events, ledger, self.setup))
-
-    def _stamp(self, asked: Asked) -> Command:
-        """A command stands right behind the last input, so that a resumed run knows which inputs came before it."""
-        cause = self.place.commanded(self.state.ledger.commands + 1)
-        now = self.clock_us() if self.clock_us is not None else cause.ts
-        return Command(
-            ts=max(now, self.state.ledger.now),
-            cause=cause,
-            verb=asked.verb,
-            actor=asked.actor,
-            reason=asked.reason,
-            version=asked.version,
-            policy=asked.policy or self.setup.account.halt_policy,
-            target=asked.target,
-        )
-
-    async def _activation(self, command: Command) -> Sequence[ev.Event]:
-        """Swap the config between two inputs, or raise ActivationRefused and leave everything as it is."""
-        ledger, market = self.state.ledger, self.state.market
-        setup = await activation.load(self.load_config, command.version, ledger.ledger_id)
-        activation.check_now(setup, ledger, market)
-        await self._look_back(setup)
-        activation.check_warm(setup, market)
-        event = activation.activated(command, self.setup, setup, ledger.config_version)
-        self.setup = setup
-        self.dispatch.venue.configure(setup.costs)
-        market.arm(setup)
-        return self._journaled(command, event)
-
-    async def _look_back(self, setup: Setup) -> None:
-        """Fetch what was before the bars in memory, for strategies that need more of them to warm up."""
-        if self.past is not None:
-            await self.past(self.state.market, setup)
-
-    def _journaled(self, command: Command, event: ev.Event) -> Sequence[ev.Event]:
-        return decide.apply(begin(self.state, self.setup, command.ts, command.cause), [event])
 
 
 async def _pull(iterator: Batches) -> Sequence[Taken] | None:

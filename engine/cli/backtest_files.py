@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -62,8 +63,13 @@ def _ran(
     )
     if why_not := run.setup.untradable(feed.instruments) or run.setup.unfit(feed.timeframe_us):
         fail(why_not)
-    _play(run, feed)
-    run.finish()
+    gc.collect()
+    gc.freeze()  # what the start made lives on: collections need not look at it until the end
+    try:
+        _play(run, feed)
+        run.finish()
+    finally:
+        gc.unfreeze()
     played = [event for _, event in journal.store.pairs]
     if events is not None:
         _write(events, played)

@@ -45,15 +45,15 @@ class Context(msgspec.Struct, eq=False, gc=False):
         self.last_number = number = self.last_number + 1
         return number
 
-    def id(self, kind: str, *parts: object) -> str:
-        """A UUIDv7 from the input's time and sha256(ledger id, cause, kind, parts)."""
+    def id(self, name: str) -> str:
+        """A UUIDv7 from the input's time and sha256(ledger id, cause, name); `name` says of what, and what of that kind."""
         if not self._key:
             c = self.cause
             self._key = (
                 f"{self.ledger.ledger_id}|{c.ts}|{c.late}|{c.source}|{c.symbol}|{c.phase}|{c.kind}|{c.ordinal}\x1f"
             )
             self._prefix = uuid7_prefix(self.ts)
-        return uuid7_of(self._prefix, hashlib.sha256(f"{self._key}{kind}{parts}".encode()).hexdigest())
+        return uuid7_of(self._prefix, hashlib.sha256((self._key + name).encode()).hexdigest())
 
     def view(self, account: Account | None = None) -> View:
         """What gates look at; of the portfolio that the ledger was opened with, unless another is named."""

@@ -17,7 +17,7 @@ from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
 from engine.core.context import Context, State, begin
 from engine.core.entries import alert, cancel, close_position, close_under_way, enter, place_exits
 from engine.core.fills import on_fill, on_funding, on_liquidation
-from engine.core.fold import evolve
+from engine.core.fold import HANDLERS, arrive
 from engine.core.inputs import (
     MARKET_INPUTS,
     Candle,
@@ -97,18 +97,33 @@ def _settle(ctx: Context, events: Events) -> Events:
     """Evolve events and what they bring about, breadth first; returns the same list, grown."""
     if not events:
         return events
-    ledger, state, by_bars = ctx.ledger, ctx.state, ctx.setup.bars
+    ledger, state = ctx.ledger, ctx.state
     state.quiet_until, state.settled = 0, False
+    steps = STEPS_BY_BARS if ctx.setup.bars else STEPS
     for event in events:  # grows while it is walked
-        evolve(ledger, event)
-        follow = FOLLOWERS.get(type(event))
-        if follow is not None:
-            events += follow(ctx, event)
-        if by_bars:
-            events += bars.follow(ctx, event)
-        if len(events) > EVENTS_MAX:
-            raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
+        fold, follow = steps[type(event)]
+        fold(ledger, event)
+        if follow is not None and (more := follow(ctx, event)):
+            events += more
+            if len(events) > EVENTS_MAX:
+                raise InvariantError(f"one input made more than {EVENTS_MAX} events, the last a {type(event).__name__}")
+    arrive(ledger, ctx.ts, ctx.cause)
     return events
+
+
+Follow = Callable[[Context, Any], Events]
+
+
+def _by_bars(follow: Follow | None) -> Follow:
+    """What an event brings about, and the next step of a bar that is being worked (convention `bar`)."""
+    if follow is None:
+        return bars.follow
+    return lambda ctx, event: follow(ctx, event) + bars.follow(ctx, event)
+
+
+#: What each event changes in the ledger, and what it brings about.
+STEPS = {kind: (fold, FOLLOWERS.get(kind)) for kind, fold in HANDLERS.items()}
+STEPS_BY_BARS = {kind: (fold, _by_bars(follow)) for kind, (fold, follow) in STEPS.items()}
 
 
 # -- candles ---------------------------------------------------------------------------------------------------------
@@ -119,10 +134,10 @@ def on_candle(state: State, candle: Candle, setup: Setup) -> Sequence[ev.Event]:
     on the ledger that the one before has left: limits count what is on its way (I8)."""
     series = state.market.series[(candle.exchange, candle.symbol)]
     calls = series.observe(candle)
+    if not calls and state.settled:
+        return ()
     if setup.bars:
         return _on_bar(begin(state, setup, candle.ts, candle.cause), series)
-    if state.settled and not calls:
-        return ()
     restless = _restless(state, setup, candle)
     if not restless and not calls:
         return ()

@@ -64,19 +64,19 @@ def enter(
     size = entry_quantity(view, bot, instrument, estimate, side)
     number = ctx.number()
     if size.code:
-        return [signal, denied(ctx, signal, ctx.id("order", number), ZERO, size.code, size.reason)]
+        return [signal, denied(ctx, signal, ctx.id(f"order({number},)"), ZERO, size.code, size.reason)]
     entry, linear = bot.entry, instrument.kind is LINEAR
     resting = limit is not None
     order = ev.OrderSubmitted(
         ts=ctx.ts,
         cause=ctx.cause,
-        order_id=ctx.id("order", number),
+        order_id=ctx.id(f"order({number},)"),
         number=number,
         signal_id=signal.signal_id,
         bot_id=bot.id,
         strategy_id=bot.strategy_id,
         portfolio_id=bot.portfolio_id,
-        position_id=position.id if position else ctx.id("position", number),
+        position_id=position.id if position else ctx.id(f"position({number},)"),
         exchange=instrument.exchange,
         symbol=instrument.symbol,
         side=BUY if buys else SELL,
@@ -207,7 +207,7 @@ def leaving(
     return ev.OrderSubmitted(
         ts=ctx.ts,
         cause=ctx.cause,
-        order_id=ctx.id("order", number),
+        order_id=ctx.id(f"order({number},)"),
         number=number,
         signal_id=position.signal_id if signal is None else signal.signal_id,
         bot_id=position.bot_id,
@@ -245,7 +245,7 @@ def again(ctx: Context, order: Order, instrument: Instrument, quantity: Decimal,
     return ev.OrderSubmitted(
         ts=ctx.ts,
         cause=ctx.cause,
-        order_id=ctx.id("order", number),
+        order_id=ctx.id(f"order({number},)"),
         number=number,
         signal_id=order.signal_id,
         bot_id=order.bot_id,
@@ -313,6 +313,8 @@ def gated(
     return [evaluated, alert(ctx, "EXIT_BLOCKED", text, order.symbol, order.bot_id)]
 
 
+#: Names of sides in ids.
+_SIDE = {side: repr(side) for side in PositionSide}
 #: The rule behind a signal.
 _RULE = {(kind, side): f"{kind}_{side}".lower() for kind in ("ENTRY", "EXIT") for side in PositionSide}
 
@@ -325,7 +327,7 @@ def signalled(
     return ev.SignalGenerated(
         ts=ctx.ts,
         cause=ctx.cause,
-        signal_id=ctx.id("signal", bot.id, kind, side),
+        signal_id=ctx.id(f"signal('{bot.id}', '{kind}', {_SIDE[side]})"),
         bot_id=bot.id,
         strategy_id=bot.strategy_id,
         exchange=instrument.exchange,

@@ -85,9 +85,14 @@ class CompiledRules:
 
     def replay(self, series: Mapping[str, NDArray[np.float64]], row: int) -> None:
         """Be, in a fresh evaluator, where `on_bar` would be after the bar at `row`, as columns: of what the rules read."""
-        indicators, looks_back = self.indicators, self.memory_bars + 1 if self._steps else 1
+        indicators = self.indicators
         now, before = indicators.now, indicators.before
-        for at in range(max(0, row - looks_back), row + 1):
+        if row and not self._steps:  # nothing remembers more than the bar before
+            for name, slot in self._reads:
+                column = series[name].item
+                now[slot], before[slot] = column(row), column(row - 1)
+            return
+        for at in range(max(0, row - self.memory_bars - 1), row + 1):
             now, before = before, now
             for name, slot in self._reads:
                 now[slot] = series[name].item(at)
@@ -264,19 +269,19 @@ def _memory_bars(condition: Condition) -> int:
 
 
 def _explain(node: _Node, now: Slots, before: Slots) -> Tree:
-    result = "true" if node.is_true(now, before) else "false" if node.is_false(now, before) else "unknown"
-    tree: Tree = {"op": node.op, "result": result}
-    if not node.of:
-        for side, name, slot in node.operands:
-            tree[side] = value = {"value": _text(now[slot])}
-            if name:
-                value["series"] = name
-                if node.crosses:
-                    value["previous"] = _text(before[slot])
-        return tree
-    if node.bars:
-        tree["bars"] = node.bars
-    tree["of"] = [_explain(child, now, before) for child in node.of]
+    op, is_true, is_false, of, bars, operands, crosses = node
+    result = "true" if is_true(now, before) else "false" if is_false(now, before) else "unknown"
+    tree: Tree = {"op": op, "result": result}
+    for side, name, slot in operands:
+        tree[side] = value = {"value": _text(now[slot])}
+        if name:
+            value["series"] = name
+            if crosses:
+                value["previous"] = _text(before[slot])
+    if bars:
+        tree["bars"] = bars
+    if of:
+        tree["of"] = [_explain(child, now, before) for child in of]
     return tree
 
 

@@ -275,7 +275,7 @@ def _filled(ctx: Context, order: Order, fill: FillReport) -> Events:
     pnl = booked(position, order.side, closing, unit)[2]
     out: Events = [
         _event(ctx, order, fill, position.id, ending, pnl),
-        _event(ctx, order, fill, ctx.id("position", order.id, fill.trade_id), start, ZERO),
+        _event(ctx, order, fill, ctx.id(f"position({order.id!r}, {fill.trade_id!r})"), start, ZERO),
     ]
     if order.reduce_only:
         text = f"{order.role} of {order.symbol} went {start.quantity} beyond the position, which is {order.side} now"
@@ -341,4 +341,4 @@ def _taker_of(ctx: Context, order: Order) -> Position | None:
 def _fresh_id(ctx: Context, order: Order, fill: FillReport) -> str:
     """The id of the position that a fill opens: the order's own, unless that names one which ended on the other side."""
     late = order.reduce_only or order.position_id in ctx.ledger.closed_positions
-    return ctx.id("position", order.id, fill.trade_id) if late else order.position_id
+    return ctx.id(f"position({order.id!r}, {fill.trade_id!r})") if late else order.position_id

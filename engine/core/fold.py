@@ -17,6 +17,7 @@ import msgspec
 from engine.core import books, fold_orders
 from engine.core import events as ev
 from engine.core.books import BotBook, House
+from engine.core.inputs import Cause
 from engine.core.ledger import Ledger, Stop, arranged, by_age, by_number
 from engine.core.positions import Account
 from engine.core.types import (
@@ -41,17 +42,22 @@ CLOSED_KEPT_US = 48 * HOUR_US
 
 def evolve(ledger: Ledger, event: ev.Event) -> None:
     """Apply one event. Raises InvariantError only for what cannot have been decided by this core."""
-    handler = _HANDLERS.get(type(event))
+    handler = HANDLERS.get(type(event))
     if handler is None:
         raise InvariantError(f"no handler for event {type(event).__name__}")
     handler(ledger, event)
     cause = event.cause
     if cause is not ledger.cursor:  # the events of one input share it
-        ledger.cursor = cause
-        if cause.kind == "command":
-            ledger.commands = cause.ordinal
-    if event.ts > ledger.now:
-        ledger.now = event.ts
+        arrive(ledger, event.ts, cause)
+
+
+def arrive(ledger: Ledger, ts: int, cause: Cause) -> None:
+    """Note the input that events come from. What all of them have in common is the second half of `evolve`."""
+    ledger.cursor = cause
+    if cause.kind == "command":
+        ledger.commands = cause.ordinal
+    if ts > ledger.now:
+        ledger.now = ts
 
 
 def _ledger_opened(ledger: Ledger, e: ev.LedgerOpened) -> None:
@@ -240,7 +246,7 @@ def _fold_into_digest(ledger: Ledger, value: Any) -> None:
 
 
 #: What each event changes. `evolve` applies one; a caller with all events of one input may share `arrive`.
-_HANDLERS: dict[type[ev.Event], Callable[[Ledger, Any], None]] = {
+HANDLERS: dict[type[ev.Event], Callable[[Ledger, Any], None]] = {
     ev.LedgerOpened: _ledger_opened,
     ev.PortfolioOpened: _portfolio_opened,
     ev.ConfigActivated: _config_activated,

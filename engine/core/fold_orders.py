@@ -7,7 +7,7 @@ from engine.core import events as ev
 from engine.core import orders as order_rules
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
-from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, keep_dust
+from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, holds, keep_dust
 from engine.core.types import (
     ACCEPTED,
     CANCELED,
@@ -140,6 +140,7 @@ def _settle(ledger: Ledger, account: Account, position: Position, ts: int) -> No
         position.closed_ts = 0  # a late fill re-opens what we thought was flat
         ledger.positions[position.id] = ledger.closed_positions.pop(position.id)
         ledger.counts.trades -= 1
+    holds(position)
     conserve(account, ledger.positions.values())
 
 

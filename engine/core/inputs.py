@@ -49,8 +49,9 @@ class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
 GENESIS = Cause(0, 0, "", "", PHASE_AFTER, "genesis", 0)
 
 
-class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A closed bar. `ts` is its CLOSE time, the moment it is known; prices are floats as recorded (`types.money` for money)."""
+class Candle(msgspec.Struct, frozen=True, gc=False):
+    """A closed bar. `ts` is its CLOSE time, the moment it is known; prices are floats as recorded (`types.money` for money).
+    By keywords, but for columns that are mapped to it."""
 
     ts: int
     exchange: str
@@ -148,7 +149,7 @@ class Feature(_Market, frozen=True, kw_only=True, gc=False):
     valid_until: int
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """Time passes: after the last candle of each close time in a replay; each second live.
 
     A live tick stands right behind the input `after`, not at its own time: a candle that arrives late, with a close time

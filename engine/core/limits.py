@@ -238,6 +238,7 @@ class Bound(msgspec.Struct, frozen=True):
     soft: Decimal | None = None
     hard: Decimal | None = None
     edge: Decimal | None = None
+    calm: Decimal | None = None  # up to here nothing is said: the tighter of the two
     text: str = "none"
     calm_to: float = inf  # the largest whole number that nothing is said of
     words: dict[int, GateResult] = {}  # of small counts, by the gate (risk.words.counted)
@@ -305,7 +306,7 @@ def _bound(limit: Limit | Floor) -> Bound:
     edge = limit.soft if limit.hard is None else limit.hard
     first = min((x for x in (limit.soft, limit.hard) if x is not None), default=None)
     calm_to = inf if first is None else int(first)
-    return Bound(limit.soft, limit.hard, edge, "none" if edge is None else f"{edge:f}", calm_to)
+    return Bound(limit.soft, limit.hard, edge, first, "none" if edge is None else f"{edge:f}", calm_to)
 
 
 def tightest(bot: Limits, account: Limits) -> Limits:

@@ -353,11 +353,16 @@ def conserve(account: Account, positions: Iterable[Position]) -> None:
         raise InvariantError(f"account {account.portfolio_id}: cash + cost {have} != {want}")
 
 
+def holds(position: Position) -> None:
+    """Raise InvariantError unless a position holds what its fills have left (I5)."""
+    have, want = position.quantity + position.dust, position.entry_quantity - position.exit_quantity
+    if have != want:
+        raise InvariantError(f"position {position.id}: it holds {have}, its fills say {want}")
+
+
 def check_conservation(accounts: Mapping[str, Account], positions: Mapping[str, Position]) -> None:
-    """Raise InvariantError unless money and quantities of every account and position conserve (I5)."""
+    """The same of every account and position at once; each event that moves money has asserted its own part."""
     for account in accounts.values():
         conserve(account, positions.values())
     for position in positions.values():
-        have, want = position.quantity + position.dust, position.entry_quantity - position.exit_quantity
-        if have != want:
-            raise InvariantError(f"position {position.id}: it holds {have}, its fills say {want}")
+        holds(position)

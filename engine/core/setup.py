@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
 from engine.core.canonical import sha256_hex
 from engine.core.config import BotConfig, Config, Entry, Exits, Margin, PythonStrategy, Sizing, canonical
-from engine.core.limits import Limit, Limits, tightest
+from engine.core.limits import Limit, Limits, Model, tightest
 from engine.core.rules import RuleDocument
 from engine.core.strategy import Factory, RuleStrategy, Strategy
 from engine.core.timeframes import TimeframeError
@@ -18,6 +18,8 @@ from engine.core.types import DAY_US, MINUTE_US, Instrument, entity_id
 
 if TYPE_CHECKING:
     from engine.core.risk.view import Plan
+
+M = TypeVar("M", bound=Model)
 
 #: Bars of the average true range that G12 holds a jump against.
 JUMP_ATR_PERIOD = 14
@@ -134,6 +136,18 @@ class Setup:
         return ""
 
 
+def plain(model: M) -> M:
+    """The same attributes on an object without pydantic behind it, which every look at one pays for: these are on the path of
+    every order."""
+    return cast(M, SimpleNamespace(**{name: _plain(getattr(model, name)) for name in type(model).model_fields}))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        return plain(value)
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
+
+
 def portfolio_id(ledger_id: str, name: str) -> str:
     """The id of a portfolio; "main" is the one that the ledger was opened with."""
     return entity_id(ledger_id, "portfolio", "1" if name == "main" else name)
@@ -149,10 +163,10 @@ def _bot(bot: BotConfig, config: Config, ledger_id: str, factories: Mapping[str,
         strategy=bot.strategy,
         portfolio_id=portfolio_id(ledger_id, bot.portfolio),
         currency=next((p.currency for p in config.account.portfolios if p.name == bot.portfolio), ""),
-        sizing=bot.sizing,
-        entry=bot.entry,
-        exits=bot.exits,
-        margin=bot.margin,
+        sizing=plain(bot.sizing),
+        entry=plain(bot.entry),
+        exits=plain(bot.exits),
+        margin=plain(bot.margin),
         limits=tightest(bot.limits, config.account.limits),
         own_limits=bot.limits,
         warmup_factor=config.warmup_factor,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,29 +90,16 @@ class ReplayFeed:
         last = (
             np.append(times[1:] != times[:-1], [True])[: end - at] if end == len(self._ts) else times[1:] != times[:-1]
         )
-        columns = (column[rows].tolist() for column in self._columns)
+        closes = times[: end - at].tolist()
+        names = zip(*map(self._keys.__getitem__, self._series[rows].tolist()), strict=True)
+        candles = map(Candle, closes, *names, *(column[rows].tolist() for column in self._columns), closes)
+        if last.all():
+            return list(chain.from_iterable(zip(candles, map(Tick, closes), strict=True)))
         inputs: list[FeedInput] = []
-        add, keys = inputs.append, self._keys
-        for ts, ends, key, open_, high, low, close, volume in zip(
-            times[: end - at].tolist(), last.tolist(), self._series[rows].tolist(), *columns, strict=True
-        ):
-            exchange, symbol, timeframe_us = keys[key]
-            add(
-                Candle(
-                    ts=ts,
-                    exchange=exchange,
-                    symbol=symbol,
-                    timeframe_us=timeframe_us,
-                    open=open_,
-                    high=high,
-                    low=low,
-                    close=close,
-                    volume=volume,
-                    received_ts=ts,
-                )
-            )
+        for candle, ends in zip(candles, last.tolist(), strict=True):
+            inputs.append(candle)
             if ends:
-                add(Tick(ts=ts))
+                inputs.append(Tick(candle.ts))
         return inputs
 
     def earlier(self, exchange: str, symbol: str, since: int, until: int) -> list[Candle]:

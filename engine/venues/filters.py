@@ -79,7 +79,7 @@ def refusal(order: Order, instrument: Instrument, held: Decimal | None, referenc
         return says(RejectCode.QUANTITY_MIN, f"{quantity} is below {instrument.min_quantity}")
     if instrument.max_quantity is not None and quantity > instrument.max_quantity:
         return says(RejectCode.QUANTITY_MAX, f"{quantity} is above {instrument.max_quantity}")
-    at = price or stop or reference
+    at = (price or stop or reference) if instrument.min_notional else None
     if at is not None and not (order.reduce_only and instrument.kind is LINEAR):  # those close whatever their size
         value = quantity * at * instrument.contract_size
         if value < instrument.min_notional:

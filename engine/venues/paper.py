@@ -132,8 +132,7 @@ class PaperVenue:
 
     def _take(self, order: Order) -> None:
         """Refuse an order, or let it rest and say so."""
-        reason = self._refusal(order)
-        if reason:
+        if reason := self._refusal(order):
             self._answers.append(_answer(order, REJECTED, "rejected", reason))
             return
         self._floor.rest(order, order.remaining, len(order.trade_ids))
@@ -149,7 +148,8 @@ class PaperVenue:
             return says(RejectCode.SYMBOL_UNKNOWN, f"{order.exchange} does not trade {order.symbol}")
         held = self._held(order) if order.reduce_only else None
         # Only the notional of a market order asks for the last price.
-        last = self._floor.market(order).last if order.price is None and order.stop_price is None else None
+        asks = instrument.min_notional and order.price is None and order.stop_price is None
+        last = self._floor.market(order).last if asks else None
         return refusal(order, instrument, held, last)
 
     # -- the ledger ----------------------------------------------------------------------------------------------------

@@ -266,6 +266,14 @@ def test_every_event_that_moves_money_asserts_conservation(kind: str) -> None:
         evolve(book.ledger, event)
 
 
+def test_a_position_that_holds_other_than_its_fills_stops_at_its_next_event() -> None:
+    book = Book()
+    position = book.trade("BUY", "1", "100")
+    position.quantity += D("1e-18")
+    with pytest.raises(InvariantError, match="its fills say"):
+        book.fill(book.order("SELL", "1", of=position), "0.5", "100")
+
+
 def test_a_position_that_holds_other_than_its_fills_is_found() -> None:
     book = Book()
     position = book.trade("BUY", "1", "100")

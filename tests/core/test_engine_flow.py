@@ -282,12 +282,12 @@ async def test_a_late_fill_of_an_ended_position_goes_into_the_open_one(world: Wo
         fee_currency="USDT",
         liquidity="TAKER",
     )
-    world.engine._keep(decide.step(world.engine.state, late, world.engine.setup))
+    world.engine.keep(decide.step(world.engine.state, late, world.engine.setup))
     await world.news()
     (position,) = world.ledger.positions.values()
     assert position.quantity == D("0.75")
     check_conservation(world.ledger.accounts, world.ledger.positions)
-    world.engine._keep(decide.step(world.engine.state, late, world.engine.setup))
+    world.engine.keep(decide.step(world.engine.state, late, world.engine.setup))
     assert not [e for e in await world.news() if isinstance(e, ev.OrderFilled)]  # the same trade id counts once
 
 

@@ -83,7 +83,7 @@ def test_whole_numbers_look_back_longer_and_rules_add_up() -> None:
 
 def test_a_compiled_limit_tells_its_edge() -> None:
     bounds = compile_limits(Limits(max_order_value=Limit(soft=D("1E+2")), max_leverage=Limit(soft=D(1), hard=D(2))))
-    assert bounds.max_order_value == Bound(D(100), None, D(100), "100", 100)
+    assert bounds.max_order_value == Bound(D(100), None, D(100), D(100), "100", 100)
     assert (bounds.max_leverage.edge, bounds.max_leverage.text) == (2, "2")
     assert bounds.says("max_leverage") and not bounds.says("max_spread_bps")
     assert not bounds.limits_messages and compile_limits(AccountLimits()).limits_messages

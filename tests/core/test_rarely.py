@@ -72,7 +72,7 @@ async def test_an_exit_that_the_venue_refuses_is_an_alert_and_tried_again_with_t
         world.engine.state, report(stop.id, OrderStatus.REJECTED, reason="maintenance"), world.engine.setup
     )
     assert [a.code for a in of(list(events), ev.AlertTriggered)] == ["EXIT_NOT_PLACED"]
-    world.engine._keep(events)
+    world.engine.keep(events)
     again = await world.candle(100.5, 101, 100, 100.6)
     assert [(e.role, e.stop_price) for e in of(again, ev.OrderSubmitted)] == [("STOP", stop.stop_price)]
 
@@ -376,7 +376,7 @@ async def test_an_input_that_is_none_stops(tmp_path: Path) -> None:
 
 async def test_a_loop_in_the_rules_ends_as_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = await World(tmp_path).open()
-    monkeypatch.setitem(decide.FOLLOWERS, ev.AlertTriggered, lambda ctx, event: [event])
+    monkeypatch.setitem(decide.STEPS, ev.AlertTriggered, (lambda ledger, event: None, lambda ctx, event: [event]))
     with pytest.raises(InvariantError, match="more than"):
         decide.step(world.engine.state, report("?", OrderStatus.ACCEPTED), world.engine.setup)
 

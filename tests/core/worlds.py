@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from db.memory import MemoryJournal, MemoryStore
+from engine.commanding import Asked
 from engine.core import events as ev
 from engine.core.config import Config, parse_config
 from engine.core.context import State
@@ -17,7 +18,7 @@ from engine.core.setup import Setup
 from engine.core.types import MINUTE_US, Instrument, InstrumentKind, MarginTier, Mode, Verb
 from engine.dispatch import Dispatch
 from engine.halt import Latch
-from engine.runtime import Asked, Engine
+from engine.runtime import Engine
 from engine.venues.paper import PaperVenue
 
 D = Decimal

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from db.memory import MemoryStore
+from engine.commanding import Asked
 from engine.core.config import Config, parse_config
 from engine.core.inputs import Candle, Tick
 from engine.core.types import MINUTE_US, Verb
-from engine.runtime import Asked
 from tests.core.worlds import BTC, ETH, START, World
 from tests.patience import until_async
 from tests.sim.borders import crash_at_every_border

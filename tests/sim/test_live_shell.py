@@ -21,6 +21,7 @@ from db.maintenance import rollup
 from engine import app, keepers
 from engine import house as limits
 from engine.app import Session
+from engine.commanding import Asked
 from engine.core import events as ev
 from engine.core.config import ConfigError, canonical, config_sha256, parse_config
 from engine.core.inputs import Candle
@@ -30,7 +31,6 @@ from engine.feeds import ccxt_clock
 from engine.feeds.ccxt_feed import LiveFeed
 from engine.local import LocalClient
 from engine.options import Options
-from engine.runtime import Asked
 from tests.feeds.test_live_feed import BTC, Venue
 from tests.patience import until_async
 

@@ -58,7 +58,7 @@ PARTS: dict[str, tuple[Any, str]] = {
     "consequences": (consequences, "_after_fill"),
     "gates": (entries.risk, "evaluate"),
     "orders": (fold_orders.order_rules, "from_event"),
-    "evolve": (decide, "evolve"),
+    "evolve": (decide, "arrive"),
     "dispatch": (dispatch.Dispatch, "act"),
     "venue": (PaperVenue, "submit"),
 }

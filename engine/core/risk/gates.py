@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -20,7 +20,7 @@ from engine.core.risk import money_gates as money
 from engine.core.risk import order_gates as order
 from engine.core.risk.view import GateFunction, Intent, Plan, Sheet, View
 from engine.core.risk.words import passes
-from engine.core.types import ALLOWED, BLOCKED, Verdict
+from engine.core.types import ALLOWED, BLOCKED, WARNED, Verdict
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -87,6 +87,8 @@ _STANDING = (
     house.journal_health,
     house.config_hash,
 )
+_IN_DOUBT, _VERDICT = attrgetter("in_doubt"), attrgetter("verdict")
+_CALM = frozenset({ALLOWED})
 
 
 def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tuple[tuple[GateResult, ...], Verdict]:
@@ -97,17 +99,16 @@ def evaluate(view: View, intent: Intent, estimate: Decimal | None = None) -> tup
         plan.entry, plan.closing = _sheet(plan, closing=False), _sheet(plan, closing=True)
         return evaluate(view, intent, estimate)
     ledger = view.ledger
-    in_doubt = [o.bot_id for o in ledger.orders.values() if o.in_doubt]
-    if ledger.house is not sheet.house or in_doubt != sheet.in_doubt or ledger.config_sha256 != sheet.config_sha256:
+    in_doubt = any(map(_IN_DOUBT, ledger.orders.values()))
+    if in_doubt or ledger.house is not sheet.house or ledger.config_sha256 != sheet.config_sha256:
         for index, gate in sheet.standing:
             sheet.words[index] = gate(view, intent)
-        sheet.house, sheet.in_doubt, sheet.config_sha256 = ledger.house, in_doubt, ledger.config_sha256
+        sheet.house, sheet.config_sha256 = None if in_doubt else ledger.house, ledger.config_sha256
         sheet.verdict = verdict_of(sheet.words[index] for index, _ in sheet.standing)
-    words, verdict = [ask(view, intent) for ask in sheet.live], sheet.verdict
-    for word in words:
-        if word.verdict is not ALLOWED and verdict is not BLOCKED:
-            verdict = word.verdict
-    return sheet.arrange([*sheet.words, *words]), verdict
+    live = [ask(view, intent) for ask in sheet.live]
+    words = sheet.words + live
+    verdict = sheet.verdict if _CALM.issuperset(map(_VERDICT, live)) else verdict_of(words)
+    return sheet.arrange(words), verdict
 
 
 def _sheet(plan: Plan, *, closing: bool) -> Sheet:
@@ -132,11 +133,8 @@ def _sheet(plan: Plan, *, closing: bool) -> Sheet:
 
 def verdict_of(results: Iterable[GateResult | None]) -> Verdict:
     """The worst of them."""
-    verdict = ALLOWED
-    for word in results:
-        if word is not None and word.verdict is not ALLOWED and verdict is not BLOCKED:
-            verdict = word.verdict
-    return verdict
+    found = {word.verdict for word in results if word is not None}
+    return BLOCKED if BLOCKED in found else WARNED if WARNED in found else ALLOWED
 
 
 # -- without an intent ---------------------------------------------------------------------------------------------------

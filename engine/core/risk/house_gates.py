@@ -11,7 +11,7 @@ from engine.core.events import GateResult
 from engine.core.limits import Bound
 from engine.core.market import Series
 from engine.core.risk.view import Intent, View, usable
-from engine.core.risk.words import DenyCode, against, blocks, counted, passes, scoped, share, warned, worse
+from engine.core.risk.words import DenyCode, Unless, against, blocks, counted, passes, scoped, share, warned, worse
 from engine.core.setup import JUMP_ATR_PERIOD
 from engine.core.types import ONE, SECOND_US, money
 
@@ -140,7 +140,7 @@ def in_doubt_limit(view: View, intent: Intent) -> GateResult:
     """Orders whose outcome is not known, of the bot and of all."""
     plan = view.facts.plan
 
-    def said(bound: Bound, bot_id: str) -> GateResult:
+    def said(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
         return standing_doubt(view, bot_id, bound)
 
     word = scoped(plan.own.max_in_doubt, plan.account.max_in_doubt, intent.bot_id, said)

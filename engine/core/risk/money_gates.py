@@ -11,12 +11,11 @@ from decimal import Decimal
 from engine.core import margin
 from engine.core.events import GateResult
 from engine.core.limits import Bound
-from engine.core.risk.view import Facts, Intent, View
-from engine.core.risk.words import DenyCode, against, blocks, counted, passes, scoped, share, show, worse
+from engine.core.risk.view import Intent, View
+from engine.core.risk.words import DenyCode, Unless, against, blocks, counted, passes, scoped, share, show, worse
 from engine.core.types import (
     ALLOWED,
     BLOCKED,
-    BUY,
     CROSS,
     HUNDRED,
     ONE,
@@ -39,30 +38,17 @@ _DRAWDOWN = "MAX_DRAWDOWN"
 # -- G6 ------------------------------------------------------------------------------------------------------------------
 
 
-def _added(view: View, intent: Intent, facts: Facts) -> Decimal | None:
-    """By how much the worst case of the intent's leg grows with it; None while something in it has no price."""
-    exposure = view.exposure()
-    value = facts.value
-    if value is None or not exposure.is_known:
-        return None
-    leg = exposure.legs.get(view.leg_key(intent.bot_id, intent.exchange, intent.symbol, intent.position_side))
-    if leg is None:
-        return value
-    after = leg.worst(buys=value) if intent.side is BUY else leg.worst(sells=value)
-    return after - leg.worst()
-
-
 def max_position(view: View, intent: Intent) -> GateResult:
     """Notional of the symbol with every open entry filled, of the bot and of all bots."""
     facts = view.facts
-    more = _added(view, intent, facts)
+    more = facts.added
     if more is None:
         return blocks(_POSITION, DenyCode.EXPOSURE_UNKNOWN, "a price")
     exposure = view.exposure()
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
         value = exposure.of_symbol(intent.exchange, intent.symbol, bot_id) + more
-        return against(_POSITION, DenyCode.POSITION_VALUE, value, bound)
+        return against(_POSITION, DenyCode.POSITION_VALUE, value, bound, unless)
 
     return scoped(facts.plan.own.max_position_value, facts.plan.account.max_position_value, intent.bot_id, word)
 
@@ -70,19 +56,19 @@ def max_position(view: View, intent: Intent) -> GateResult:
 def max_gross_exposure(view: View, intent: Intent) -> GateResult:
     """All positions and open entries in percent of equity, of the bot and of the portfolio."""
     facts = view.facts
-    more = _added(view, intent, facts)
+    more = facts.added
     if more is None:
         return blocks(_GROSS, DenyCode.EXPOSURE_UNKNOWN, "a price")
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
-        return standing_gross(view, bot_id, bound, more)
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
+        return standing_gross(view, bot_id, bound, more, unless)
 
     return scoped(facts.plan.own.max_gross_exposure_pct, facts.plan.account.max_gross_exposure_pct, intent.bot_id, word)
 
 
-def standing_gross(view: View, bot_id: str, bound: Bound, more: Decimal = ZERO) -> GateResult:
+def standing_gross(view: View, bot_id: str, bound: Bound, more: Decimal = ZERO, unless: Unless = None) -> GateResult:
     gross = view.exposure().gross(bot_id) + more
-    return share(_GROSS, DenyCode.EXPOSURE_GROSS, gross, view.equity(), bound, HUNDRED)
+    return share(_GROSS, DenyCode.EXPOSURE_GROSS, gross, view.equity(), bound, HUNDRED, unless)
 
 
 def max_open_positions(view: View, intent: Intent) -> GateResult:
@@ -92,7 +78,7 @@ def max_open_positions(view: View, intent: Intent) -> GateResult:
     key = view.leg_key(intent.bot_id, intent.exchange, intent.symbol, intent.position_side)
     more = 0 if key in legs else 1
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
         return standing_count(view, bot_id, bound, more)
 
     return scoped(facts.plan.own.max_open_positions, facts.plan.account.max_open_positions, intent.bot_id, word)
@@ -122,19 +108,19 @@ def buying_power(view: View, intent: Intent) -> GateResult:
 def max_leverage(view: View, intent: Intent) -> GateResult:
     """All positions and open entries as a multiple of equity, of the bot and of the portfolio."""
     facts = view.facts
-    more = _added(view, intent, facts)
+    more = facts.added
     if more is None:
         return blocks(_LEVERAGE, DenyCode.EXPOSURE_UNKNOWN, "a price")
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
-        return standing_leverage(view, bot_id, bound, more)
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
+        return standing_leverage(view, bot_id, bound, more, unless)
 
     return scoped(facts.plan.own.max_leverage, facts.plan.account.max_leverage, intent.bot_id, word)
 
 
-def standing_leverage(view: View, bot_id: str, bound: Bound, more: Decimal = ZERO) -> GateResult:
+def standing_leverage(view: View, bot_id: str, bound: Bound, more: Decimal = ZERO, unless: Unless = None) -> GateResult:
     gross = view.exposure().gross(bot_id) + more
-    return share(_LEVERAGE, DenyCode.MARGIN_LEVERAGE, gross, view.equity(), bound, ONE)
+    return share(_LEVERAGE, DenyCode.MARGIN_LEVERAGE, gross, view.equity(), bound, ONE, unless)
 
 
 def liquidation_distance(view: View, intent: Intent) -> GateResult:
@@ -191,15 +177,15 @@ def margin_ratio(view: View, intent: Intent) -> GateResult:
     """Maintenance margin of the open futures in percent of equity, of the bot's and of all."""
     facts = view.facts
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
-        return standing_ratio(view, bot_id, bound)
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
+        return standing_ratio(view, bot_id, bound, unless)
 
     return scoped(facts.plan.own.max_margin_ratio_pct, facts.plan.account.max_margin_ratio_pct, intent.bot_id, word)
 
 
-def standing_ratio(view: View, bot_id: str, bound: Bound) -> GateResult:
+def standing_ratio(view: View, bot_id: str, bound: Bound, unless: Unless = None) -> GateResult:
     needed = sum((p.maintenance_margin for p in view.positions if bot_id in ("", p.bot_id)), ZERO)
-    return share(_RATIO, DenyCode.MARGIN_RATIO, needed, view.equity(), bound, HUNDRED)
+    return share(_RATIO, DenyCode.MARGIN_RATIO, needed, view.equity(), bound, HUNDRED, unless)
 
 
 # -- G13 -----------------------------------------------------------------------------------------------------------------
@@ -209,15 +195,15 @@ def daily_loss(view: View, intent: Intent) -> GateResult:
     """Loss since the day's start in percent of the equity then, of the bot and of the portfolio."""
     facts = view.facts
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
-        return standing_daily(view, bot_id, bound)
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
+        return standing_daily(view, bot_id, bound, unless)
 
     return scoped(facts.plan.own.daily_loss_pct, facts.plan.account.daily_loss_pct, intent.bot_id, word)
 
 
-def standing_daily(view: View, bot_id: str, bound: Bound) -> GateResult:
+def standing_daily(view: View, bot_id: str, bound: Bound, unless: Unless = None) -> GateResult:
     loss, start = day_loss(view, bot_id)
-    return share(_DAILY, DenyCode.LOSS_DAILY, max(loss, ZERO), start, bound, HUNDRED)
+    return share(_DAILY, DenyCode.LOSS_DAILY, max(loss, ZERO), start, bound, HUNDRED, unless)
 
 
 def day_loss(view: View, bot_id: str) -> tuple[Decimal, Decimal]:
@@ -234,15 +220,15 @@ def max_drawdown(view: View, intent: Intent) -> GateResult:
     with the bot's profit alone. Peaks are facts of the ledger, so that a restart does not forget them."""
     facts = view.facts
 
-    def word(bound: Bound, bot_id: str) -> GateResult:
-        return standing_drawdown(view, bot_id, bound)
+    def word(bound: Bound, bot_id: str, unless: Unless) -> GateResult:
+        return standing_drawdown(view, bot_id, bound, unless)
 
     return scoped(facts.plan.own.max_drawdown_pct, facts.plan.account.max_drawdown_pct, intent.bot_id, word)
 
 
-def standing_drawdown(view: View, bot_id: str, bound: Bound) -> GateResult:
+def standing_drawdown(view: View, bot_id: str, bound: Bound, unless: Unless = None) -> GateResult:
     fall, peak = fall_from_peak(view, bot_id)
-    return share(_DRAWDOWN, DenyCode.LOSS_DRAWDOWN, fall, peak, bound, HUNDRED)
+    return share(_DRAWDOWN, DenyCode.LOSS_DRAWDOWN, fall, peak, bound, HUNDRED, unless)
 
 
 def fall_from_peak(view: View, bot_id: str) -> tuple[Decimal, Decimal]:

@@ -40,9 +40,8 @@ class Sheet(msgspec.Struct):
     ]  # `words` and those of `live` behind them, as in GATES
     verdict: Verdict = ALLOWED  # of the standing gates
     # As it was when they were asked:
-    house: House | None = None
+    house: House | None = None  # None also when an order was in doubt: to be asked again
     config_sha256: str = ""
-    in_doubt: list[str] = []  # bots of the orders
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -76,6 +75,7 @@ class Facts(msgspec.Struct, gc=False):
     price: Decimal | None  # the same, where it can be one
     quantity: Decimal | None
     value: Decimal | None
+    added: Decimal | None = None  # of an entry: by how much the worst case of its leg grows with it
 
 
 class Leg:
@@ -250,8 +250,19 @@ class View(msgspec.Struct, eq=False, gc=False):
         if price is not None and quantity is not None:
             value = notional(quantity, price, intent.contract_size)
         mark = None if series is None else series.price
-        self.facts = Facts(plan, series, self.ledger.bots.get(bot_id), mark, estimate, price, quantity, value)
+        added = None if value is None or intent.reduce_only else self._added(intent, value)
+        self.facts = Facts(plan, series, self.ledger.bots.get(bot_id), mark, estimate, price, quantity, value, added)
         return plan
+
+    def _added(self, intent: Intent, value: Decimal) -> Decimal | None:
+        exposure = self.exposure()
+        if not exposure.is_known:
+            return None
+        leg = exposure.legs.get(self.leg_key(intent.bot_id, intent.exchange, intent.symbol, intent.position_side))
+        if leg is None:
+            return value
+        after = leg.worst(buys=value) if intent.side is BUY else leg.worst(sells=value)
+        return after - leg.worst()
 
 
 def usable(number: Decimal | None) -> Decimal | None:

@@ -177,17 +177,23 @@ def blocks(gate: str, code: DenyCode, limit: str = "", actual: str = "unknown") 
 
 def judge(actual: Decimal | int, bound: Bound) -> Verdict:
     """At the limit is still within it."""
-    if bound.hard is not None and actual > bound.hard:
-        return _BLOCKED
-    if bound.soft is not None and actual > bound.soft:
-        return _WARNED
-    return _ALLOWED
+    if bound.calm is None or actual <= bound.calm:
+        return _ALLOWED
+    return _BLOCKED if bound.hard is not None and actual > bound.hard else _WARNED
 
 
-def against(gate: str, code: DenyCode, actual: Decimal, bound: Bound) -> GateResult:
+#: A word that stands unless the one to be found is worse: then its numbers need not be written out.
+Unless = GateResult | None
+
+
+def against(gate: str, code: DenyCode, actual: Decimal, bound: Bound, unless: Unless = None) -> GateResult:
     """Compare a number with a soft and a hard limit."""
+    if bound.edge is None:
+        return passes(gate, "none", show(actual))
     verdict = judge(actual, bound)
-    margin = "" if bound.edge is None else show(bound.edge - actual)
+    if unless is not None and _SEVERITY[verdict] <= _SEVERITY[unless.verdict]:
+        return unless
+    margin = show(bound.edge - actual)
     return GateResult(gate, "" if verdict is _ALLOWED else code, verdict, bound.text, show(actual), margin)
 
 
@@ -199,7 +205,9 @@ def counted(gate: str, code: DenyCode, count: int, bound: Bound) -> GateResult:
     return word
 
 
-def share(gate: str, code: DenyCode, part: Decimal, whole: Decimal, bound: Bound, scale: Decimal) -> GateResult:
+def share(
+    gate: str, code: DenyCode, part: Decimal, whole: Decimal, bound: Bound, scale: Decimal, unless: Unless = None
+) -> GateResult:
     """Compare `part / whole * scale` with a limit: exactly by products, shown to four decimals.
 
     Of nothing there is no share: a `whole` of zero or less is beyond every limit.
@@ -216,20 +224,22 @@ def share(gate: str, code: DenyCode, part: Decimal, whole: Decimal, bound: Bound
         return word
     part = part * scale
     verdict = _ALLOWED
-    if bound.hard is not None and part > bound.hard * whole:
-        verdict = _BLOCKED
-    elif bound.soft is not None and part > bound.soft * whole:
-        verdict = _WARNED
+    if bound.calm is not None and part > bound.calm * whole:
+        verdict = _BLOCKED if bound.hard is not None and part > bound.hard * whole else _WARNED
+    if unless is not None and _SEVERITY[verdict] <= _SEVERITY[unless.verdict]:
+        return unless
     actual = (part / whole).quantize(FOUR_DECIMALS)
     return GateResult(gate, "" if verdict is _ALLOWED else code, verdict, bound.text, str(actual), str(edge - actual))
 
 
-def scoped(own: Bound, account: Bound, bot_id: str, word: Callable[[Bound, str], GateResult]) -> GateResult:
+def scoped(own: Bound, account: Bound, bot_id: str, word: Callable[[Bound, str, Unless], GateResult]) -> GateResult:
     """The worse of what is said of the bot against its own limit and of the portfolio against the account's."""
     if account.edge is None:
-        return word(own, bot_id)
-    of_all = word(account, "")
-    return of_all if own.edge is None else worse(word(own, bot_id), of_all)
+        return word(own, bot_id, None)
+    if own.edge is None:
+        return word(account, "", None)
+    of_bot = word(own, bot_id, None)
+    return worse(of_bot, word(account, "", of_bot))
 
 
 def worse(a: GateResult, b: GateResult) -> GateResult:
