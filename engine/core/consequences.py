@@ -195,7 +195,7 @@ def _stops_done(ctx: Context) -> Events:
     for bot_id, stop in ledger.stops.items():
         if not stop.done or bot_id in ctx.told:
             continue
-        ctx.told.add(bot_id)
+        ctx.told |= {bot_id}
         kept = [o for o in ledger.open_orders() if o.bot_id == (bot_id or o.bot_id) and o.id not in stop.orders]
         ended = [(ledger.order(key), outcome) for key, outcome in stop.orders.items()]
         results = [ev.StopResult(o.id, o.symbol, o.role, outcome) for o, outcome in ended if o is not None]

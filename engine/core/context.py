@@ -36,7 +36,7 @@ class Context(msgspec.Struct, eq=False, gc=False):
     ts: int
     cause: Cause
     last_number: int
-    told: set[str] = set()  # stops whose end has been said by this input
+    told: frozenset[str] = frozenset()  # stops whose end has been said by this input
     _key: str = ""
     _prefix: str = ""
 

@@ -11,6 +11,7 @@ order ORDERS         from a bar that makes a bot enter to the bytes of its order
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import itertools
@@ -162,6 +163,8 @@ def ordered(orders: int) -> dict[str, float]:
         submit(order)
 
     venue.submit = wire  # type: ignore[method-assign]
+    gc.collect()
+    gc.freeze()  # as the engine's host does after its start
     for chunk in golden.chunks(golden.market(max(orders * 5, 2_000), seed=3)):
         for value in chunk:
             began = time.perf_counter()
