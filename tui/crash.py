@@ -25,6 +25,7 @@ from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.screen import Screen
+from textual.widget import Widget
 
 from engine.core.text import safe_text
 from tui.driver import SafeDriver
@@ -164,6 +165,9 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
         colours = self.get_css_variables()
         if self.screen_stack and (self.screen.is_mounted or colours != self._colours):
             super().refresh_css(animate)
+            for widget in self.screen.walk_children(Widget):
+                widget.notify_style_update()  # what is drawn in colours of the theme by name is drawn anew
+                widget.refresh()
         elif colours != self._colours:
             self.stylesheet.set_variables(colours)
         self._colours = colours

@@ -1,12 +1,23 @@
-"""`+` and `_`: a panel grows by lines that another one in its column gives."""
+"""The room on the screen: its size as classes, and `+` and `_`, by which a panel takes lines from another one of its column."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from textual.app import App
 from textual.widget import Widget
 
 STEP = 3
 #: A border, a header and two rows.
 LEAST = 5
+
+
+def size_classes(app: App[Any]) -> list[str]:
+    """The classes that a screen is going to get for the terminal's size. Given before it has widgets they cost nothing;
+    later each change styles all of them anew."""
+    rooms = ((app.size.width, app.HORIZONTAL_BREAKPOINTS), (app.size.height, app.VERTICAL_BREAKPOINTS))
+    fitting = [[name for at, name in sorted(breakpoints or ()) if at <= cells] for cells, breakpoints in rooms]
+    return [names[-1] for names in fitting if names]
 
 
 def grow(widget: Widget, lines: int) -> bool:

@@ -12,9 +12,13 @@ Variables, usable in stylesheets as `$up` and so on: `up`, `down`, `flat` (no ch
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+from rich.style import Style
 from textual.app import App
+from textual.color import Color
 from textual.theme import Theme
 
 DEFAULT_THEME = "quantsail-dark"
@@ -32,6 +36,30 @@ VARIABLE_DEFAULTS: dict[str, str] = {
     "band": "#18202a",
     "grid": "#55616f",
 }
+
+
+class Look(NamedTuple):
+    """What a piece of text looks like: variables of the theme by name; empty is what is there already.
+
+    Not component classes of Textual: those are styled anew with every widget that has them, a dozen for each line.
+    """
+
+    colour: str = ""
+    background: str = ""
+    bold: bool = False
+
+    def over(self, variables: Mapping[str, str]) -> Style:
+        """The style in a theme, to be added to that of the widget."""
+        return _style(variables.get(self.colour, ""), variables.get(self.background, ""), self.bold)
+
+
+@lru_cache(maxsize=256)
+def _style(colour: str, background: str, bold: bool) -> Style:
+    return Style(
+        color=Color.parse(colour).rich_color if colour else None,
+        bgcolor=Color.parse(background).rich_color if background else None,
+        bold=bold or None,
+    )
 
 
 def _theme(name: str, *, dark: bool, colours: dict[str, str], variables: dict[str, str]) -> Theme:

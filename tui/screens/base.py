@@ -14,7 +14,7 @@ from textual.widget import Widget
 from engine.core.text import safe_text
 from tui.actions import key_of
 from tui.exporting import csv_text
-from tui.sizing import reset
+from tui.sizing import reset, size_classes
 from tui.viewmodel import Frame, Line, Span, state_word
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.line import BannerLine, FrameLine, KeyBar, ReplayLine, SpanBlock, StatusLine
@@ -44,7 +44,8 @@ class CockpitScreen(Screen[None]):
         return ()
 
     def compose(self) -> ComposeResult:
-        self._classify()
+        self.add_class(*size_classes(self.app), update=False)
+        self.set_class(self.cockpit.frame.snapshot is None, "-starting", update=False)
         yield StatusLine()
         yield BannerLine()
         with Container(id="body"):
@@ -54,14 +55,6 @@ class CockpitScreen(Screen[None]):
         yield SpanBlock(id="too-small")
         yield ReplayLine()
         yield KeyBar(self.target)
-
-    def _classify(self) -> None:
-        """The classes that mounting would find, before there are widgets: each change later styles all of them anew."""
-        size, app = self.app.size, self.cockpit
-        width = max(at for at in app.HORIZONTAL_BREAKPOINTS or () if at[0] <= size.width)
-        height = max(at for at in app.VERTICAL_BREAKPOINTS or () if at[0] <= size.height)
-        self.add_class(width[1], height[1], update=False)
-        self.set_class(app.frame.snapshot is None, "-starting", update=False)
 
     def on_mount(self) -> None:
         self.show(self.cockpit.frame)

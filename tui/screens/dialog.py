@@ -15,6 +15,7 @@ from textual.widgets import Input, Label, Static
 
 from engine.core.text import safe_text
 from tui.actions import find
+from tui.sizing import size_classes
 from tui.viewmodel import Frame, Line, Span
 from tui.widgets.line import BannerLine, SpanBlock, SpanLine, StatusLine
 from tui.widgets.panel import COPY_MAX
@@ -45,6 +46,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         return ()
 
     def compose(self) -> ComposeResult:
+        self.add_class(*size_classes(self.app), update=False)
         yield StatusLine()
         yield BannerLine()
         with Vertical(classes=f"box {self.severity}") as box:

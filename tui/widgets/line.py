@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from msgspec.structs import replace
 from rich.cells import cell_len, set_cell_size
@@ -16,14 +15,27 @@ from textual.widget import Widget
 from engine.core.text import ELLIPSIS, safe_text
 from tui.actions import actions_of, find, key_name, keys
 from tui.pastlines import PastMark, first_line, second_line
+from tui.theme import Look
 from tui.viewmodel import Frame, Line, Span, replay_line
 from tui.widgets.tight import tighten
 
-#: Every style name that a span may carry; each is a component class, so that themes decide what it looks like.
-STYLES = (
-    "dim", "strong", "up", "down", "flat", "ok", "warn", "error", "key",
-    "badge-info", "badge-paper", "badge-warn", "badge-error", "state-ok",
-)  # fmt: skip
+#: What a span may look like: colour and background are variables of the theme, so that themes decide.
+STYLES: dict[str, Look] = {
+    "dim": Look("quiet"),
+    "strong": Look(bold=True),
+    "up": Look("up"),
+    "down": Look("down"),
+    "flat": Look("flat"),
+    "ok": Look("success"),
+    "warn": Look("warn", bold=True),
+    "error": Look("fault", bold=True),
+    "key": Look("accent", bold=True),
+    "badge-info": Look("background", "accent", bold=True),
+    "badge-paper": Look("background", "success", bold=True),
+    "badge-warn": Look("background", "warn", bold=True),
+    "badge-error": Look("background", "fault", bold=True),
+    "state-ok": Look("success", bold=True),
+}
 
 
 def clean(line: Sequence[Span]) -> Line:
@@ -45,24 +57,7 @@ def fitted(line: Sequence[Span], width: int) -> Line:
 class SpanBlock(Widget):
     """Rows of spans, as high as they are many."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"span--{name}" for name in STYLES}
-    DEFAULT_CSS = """
-    SpanBlock { height: auto; width: 1fr; color: $foreground; }
-    SpanBlock > .span--dim { color: $quiet; }
-    SpanBlock > .span--strong { text-style: bold; }
-    SpanBlock > .span--up { color: $up; }
-    SpanBlock > .span--down { color: $down; }
-    SpanBlock > .span--flat { color: $flat; }
-    SpanBlock > .span--ok { color: $success; }
-    SpanBlock > .span--warn { color: $warn; text-style: bold; }
-    SpanBlock > .span--error { color: $fault; text-style: bold; }
-    SpanBlock > .span--key { color: $accent; text-style: bold; }
-    SpanBlock > .span--badge-info { color: $background; background: $accent; text-style: bold; }
-    SpanBlock > .span--badge-paper { color: $background; background: $success; text-style: bold; }
-    SpanBlock > .span--badge-warn { color: $background; background: $warn; text-style: bold; }
-    SpanBlock > .span--badge-error { color: $background; background: $fault; text-style: bold; }
-    SpanBlock > .span--state-ok { color: $success; text-style: bold; }
-    """
+    DEFAULT_CSS = "SpanBlock { height: auto; width: 1fr; color: $foreground; }"
     can_focus = False
 
     def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, classes: str | None = None) -> None:
@@ -95,7 +90,7 @@ class SpanBlock(Widget):
         return tighten(strip.adjust_cell_length(width, base))
 
     def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"span--{name}", partial=True) if name else Style.null()
+        return STYLES[name].over(self.app.theme_variables) if name else Style.null()
 
 
 class SpanLine(SpanBlock):

@@ -21,6 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.core.text import safe_text
+from tui.theme import Look
 from tui.widgets.columns import GAP, Cell, Column, Row, Slot, SortValue, fit_cell, plan, wrap_cells
 from tui.widgets.row_model import RowModel
 from tui.widgets.table_messages import EdgeReached, FollowChanged, RowHighlighted, RowSelected
@@ -30,7 +31,15 @@ __all__ = ["Cell", "Column", "Row", "VirtualTable"]
 #: The cursor is a glyph as well as a colour; it needs one cell left of the first column.
 CURSOR = "▸"
 _STRIPS_MAX = 1024
-_CELL_STYLES = ("up", "down", "flat", "warn", "fault", "quiet", "stale", "strong", "accent")
+#: The styles that a cell may name; `header` and `empty` are the table's own.
+_LOOKS = {
+    **{name: Look(name) for name in ("up", "down", "flat", "warn", "quiet", "stale", "accent")},
+    "fault": Look("fault", bold=True),
+    "strong": Look(bold=True),
+    "header": Look("quiet", "band", bold=True),
+    "empty": Look("quiet"),
+}
+_CURSOR_ROW = {False: Look(background="band"), True: Look(background="cursor", bold=True)}
 
 
 class VirtualTable(ScrollView, can_focus=True):
@@ -44,22 +53,8 @@ class VirtualTable(ScrollView, can_focus=True):
     VirtualTable {
         height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
         background: $background; color: $foreground;
-        & > .virtual-table--header { background: $band; color: $quiet; text-style: bold; }
-        & > .virtual-table--cursor { background: $band; }
-        &:focus > .virtual-table--cursor { background: $cursor; text-style: bold; }
-        & > .virtual-table--empty { color: $quiet; }
-        & > .virtual-table--up { color: $up; }
-        & > .virtual-table--down { color: $down; }
-        & > .virtual-table--flat { color: $flat; }
-        & > .virtual-table--warn { color: $warn; }
-        & > .virtual-table--fault { color: $fault; text-style: bold; }
-        & > .virtual-table--quiet { color: $quiet; }
-        & > .virtual-table--stale { color: $stale; }
-        & > .virtual-table--strong { text-style: bold; }
-        & > .virtual-table--accent { color: $accent; }
     }
     """
-    COMPONENT_CLASSES = {f"virtual-table--{name}" for name in ("header", "cursor", "empty", *_CELL_STYLES)}
     BINDINGS = [
         Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
         Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
@@ -96,7 +91,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._slots: tuple[Slot, ...] = ()
         self._planned_for = (0, 0)
         self._strips: LRUCache[tuple[str, bool, bool], Strip] = LRUCache(_STRIPS_MAX)
-        self._style_cache: dict[tuple[str, bool], Style] = {}
+        self._style_cache: dict[tuple[str, bool, bool], Style] = {}
         self._highlighted: str | None = None
         self.set_reactive(VirtualTable.follow, tail)
 
@@ -332,18 +327,17 @@ class VirtualTable(ScrollView, can_focus=True):
             self.refresh_line(row + self._header_rows)
 
     def _style(self, name: str, cursor: bool) -> Style:
-        """The style of a cell class on a plain or on the cursor row."""
-        style = self._style_cache.get((name, cursor))
+        """The style of a cell on a plain or on the cursor row."""
+        key = (name, cursor, cursor and self.has_focus)
+        style = self._style_cache.get(key)
         if style is None:
-            style = self.rich_style
+            style, variables = self.rich_style, self.app.theme_variables
             if cursor:
-                style += self.get_component_rich_style("virtual-table--cursor", partial=True)
-            if name in self._NAMES:
-                style += self.get_component_rich_style(f"virtual-table--{name}", partial=True)
-            self._style_cache[name, cursor] = style
+                style += _CURSOR_ROW[self.has_focus].over(variables)
+            if name in _LOOKS:
+                style += _LOOKS[name].over(variables)
+            self._style_cache[key] = style
         return style
-
-    _NAMES = frozenset({"header", "empty", *_CELL_STYLES})
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
