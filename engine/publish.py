@@ -115,13 +115,15 @@ def _gate(name: str, gate: ev.GateResult | None, memory: BoardMemory) -> cl.Gate
 
 
 def used_of(gate: ev.GateResult) -> float | None:
-    """Share of the limit that is used, for a bar; display only."""
+    """Share of the limit that is used, for a bar; of a limit from below, its share of what is there. Display only."""
     if not gate.margin:
         return None
     try:
         limit, actual = Decimal(gate.limit), Decimal(gate.actual)
     except ArithmeticError:
         return None
+    if gate.gate == "LIQUIDATION_DISTANCE":
+        limit, actual = actual, limit
     return float(actual / limit) if limit > ZERO else None
 
 

@@ -53,4 +53,6 @@ async def edit(app: CockpitApp, file: Path) -> str:
     finally:
         signal.signal(signal.SIGINT, before)
         app.lends_terminal = False
+    if status < 0:
+        return f"{command[0]} was killed by {signal.Signals(-status).name}: nothing was read"
     return f"{command[0]} ended with status {status}: nothing was read" if status else ""

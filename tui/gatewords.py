@@ -42,6 +42,52 @@ def gate_label(gate: str) -> str:
     return GATE_LABELS.get(gate, safe_text(gate, 18).lower())
 
 
+def rules_said(source: str) -> str:
+    """Where a symbol's tick, lot and least order come from (`MarkView.rules`), for people."""
+    known = {
+        "default": "a default, the symbol is unknown!",
+        "bundled": "bundled with the program",
+        "venue": "of the venue",
+    }
+    return known.get(source, safe_text(source, 24))
+
+
+def is_least(gate: str, actual: str, limit: str, verdict: str) -> bool:
+    """Whether the limit is one from below. Of a symbol's rules the least order is; a step or a most that was not kept is not."""
+    if gate != "INSTRUMENT_RULES":
+        return gate == "LIQUIDATION_DISTANCE"
+    try:
+        return bool(limit) and (verdict == "ALLOWED" or Decimal(actual) < Decimal(limit))
+    except InvalidOperation:
+        return False
+
+
+def limit_said(gate: str, actual: str, limit: str, verdict: str) -> str:
+    """ "60", or "≥ 5" of a limit from below."""
+    return f"≥ {tidy(limit)}" if is_least(gate, actual, limit, verdict) and _is_number(limit) else tidy(limit)
+
+
+def compared(gate: str, actual: str, limit: str, verdict: str) -> str:
+    """ "42.1 / 60"; of a limit from below what is true: "1,489 ≥ 5" or "3 < 5"."""
+    sign = "/"
+    if is_least(gate, actual, limit, verdict) and _is_number(actual) and _is_number(limit):
+        sign = "≥" if Decimal(actual) >= Decimal(limit) else "<"
+    return f"{tidy(actual)} {sign} {tidy(limit)}"
+
+
+def against(gate: str, actual: str, limit: str, verdict: str) -> str:
+    """ "42.1 against 60", "3 against at least 5"."""
+    least = "at least " if is_least(gate, actual, limit, verdict) and _is_number(limit) else ""
+    return f"{tidy(actual)} against {least}{tidy(limit)}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
+
+
 def tidy(number: str) -> str:
     """A decimal as short as it can be read: two places, none from a thousand on; any other text as it is."""
     try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from engine.client import BotView, Snapshot
+from engine.client import BotView, GateView, Snapshot
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.risk import DENIALS, DenyCode
 from engine.core.text import safe_text
 from engine.core.types import Verdict
 from engine.standing import GateLine, RunnerLine, Standing, blocks
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import against, compared, gate_label, rules_said
 from tui.glyphs import fmt_age_us, fmt_datetime
 from tui.story import rule_lines
 from tui.viewmodel import Line, Span
@@ -162,6 +162,7 @@ def _data(
         if bot is not None and bot.status not in ("STOPPED", "ERROR"):
             yield Reason(STOPS, "the bot does not trade this symbol on this feed", "pick another one")
         return
+    yield from _symbol_rules(snapshot, runner)
     if runner.error:
         yield Reason(STOPS, f"its strategy raised {safe_text(runner.error, 60)}", "7: Enter shows it")
     bars = f"{runner.bars:,} of {runner.warmup_bars:,} bars"
@@ -176,11 +177,20 @@ def _data(
         yield Reason(FINE, f"data {fmt_age_us(runner.age_us)} late{closed}")
 
 
+def _symbol_rules(snapshot: Snapshot, runner: RunnerLine) -> Iterator[Reason]:
+    """Where the symbol's tick, lot and least order come from."""
+    known = (runner.exchange, runner.symbol)
+    found = next((mark.rules for mark in snapshot.marks if (mark.exchange, mark.symbol) == known), "")
+    if found:
+        level = WARNS if found == "default" else FINE
+        yield Reason(level, f"tick, lot and least order of the symbol: {rules_said(found)}")
+
+
 def _gates(snapshot: Snapshot, standing: Standing | None, asked: Asked) -> Iterator[Reason]:
     if standing is None:
         for view in snapshot.gates:
             if view.verdict == "BLOCKED" and view.gate not in _SAID_ABOVE:
-                yield Reason(STOPS, f"gate {gate_label(view.gate)} blocked: {tidy(view.actual)} / {tidy(view.limit)}")
+                yield Reason(STOPS, f"gate {gate_label(view.gate)} blocked: {_compared(view)}")
         return
     mine = [line for line in standing.gates if line.bot in ("", asked.bot) and line.gate not in _SAID_ABOVE]
     blocked, warned = [g for g in mine if blocks(g)], [g for g in mine if g.standing and g.verdict == Verdict.WARNED]
@@ -192,9 +202,13 @@ def _gates(snapshot: Snapshot, standing: Standing | None, asked: Asked) -> Itera
         yield Reason(FINE, f"no gate stands in the way of every entry ({len(mine)} looked at)")
 
 
+def _compared(view: GateView) -> str:
+    return compared(view.gate, view.actual, view.limit, view.verdict)
+
+
 def _gate(line: GateLine) -> str:
     scope = "of the bot" if line.bot else "of the account"
-    numbers = f"{tidy(line.actual)} against {tidy(line.limit)} {line.unit}".rstrip()
+    numbers = f"{against(line.gate, line.actual, line.limit, line.verdict)} {line.unit}".rstrip()
     sentence = _sentence(line.code)
     return f"gate {line.number} {gate_label(line.gate)} {scope}: {numbers}{'. ' + sentence if sentence else ''}"
 

@@ -10,7 +10,7 @@ from typing import Any
 from engine.cli.tables import table
 from engine.cli.trading import amount, price
 from engine.core.text import safe_text
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import gate_label, limit_said, tidy
 
 Status = dict[str, Any]
 
@@ -121,7 +121,8 @@ def _gate(g: Status) -> Sequence[str]:
     used = "-" if g["used"] is None else f"{g['used']:.0%}"
     last = when(g["blocked_ts"]) if g["blocked_ts"] else "never"
     state = str(_VERDICTS.get(g["verdict"], g["verdict"]))
-    actual, limit = (tidy(g[name]) if g[name] else "-" for name in ("actual", "limit"))
+    actual = tidy(g["actual"]) if g["actual"] else "-"
+    limit = limit_said(g["gate"], g["actual"], g["limit"], g["verdict"]) if g["limit"] else "-"
     return (gate_label(g["gate"]), state, actual, limit, g["unit"] or "-", used, last, g["blocked_what"] or "-")
 
 

@@ -7,6 +7,7 @@ judges, never a test: this machine is shared, and the next one is another.
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,6 +136,17 @@ def replace_block(page: Path, text: str) -> None:
     kept = _sections(block) | _sections(text)
     body = "\n\n".join(kept.values())
     page.write_text(f"{head}{begin}\n{body}\n{end}{tail}", encoding="utf-8")
+
+
+def written(page: Path | None, text: str, program: str) -> bool:
+    """Put `text` into the page that was asked for, if any; False when it could not be, with the reason on stderr."""
+    try:
+        if page is not None:
+            replace_block(page, text)
+    except (FigureError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _sections(text: str) -> dict[str, str]:

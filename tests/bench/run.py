@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)  # a script's own folder would come first, and its modules shadow those of others
 
 from tests.bench import painting, shell  # noqa: E402
-from tests.bench.figures import Book, FigureError, replace_block  # noqa: E402
+from tests.bench.figures import Book, written  # noqa: E402
 from tests.bench.plan import SECTIONS  # noqa: E402
 from tests.bench.probe import ProbeError  # noqa: E402
 
@@ -126,12 +126,8 @@ def main() -> int:
     missed = book.missed()
     verdict = f"Not within their budget: {'; '.join(missed)}." if missed else "Every budget was met."
     page = book.markdown(heading(facts, asked.rounds))
-    if asked.write is not None:
-        try:
-            replace_block(asked.write, page)
-        except (FigureError, OSError) as error:
-            print(f"run.py: {error}", file=sys.stderr)
-            return 1
+    if not written(asked.write, page, "run.py"):
+        return 1
     print(
         json.dumps({"machine": facts, "figures": book.as_dict(), "notes": book.notes})
         if asked.json

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)  # a script's own folder would come first, and its modules shadow those of others
 
 from engine import status  # noqa: E402
-from tests.bench.figures import Book, FigureError, replace_block  # noqa: E402
+from tests.bench.figures import Book, written  # noqa: E402
 from tests.bench.painting import DATA, LIVE, home_of, percentile  # noqa: E402
 from tests.bench.plan import SOAK  # noqa: E402
 from tests.bench.probe import Probe, ProbeError, cpu_s, program  # noqa: E402
@@ -208,12 +208,8 @@ def main() -> int:
     warm_up = min(asked.warm_up, len(samples) - 1)
     book = figures(samples, warm_up)
     page = book.markdown(heading(samples, warm_up))
-    if asked.write is not None:
-        try:
-            replace_block(asked.write, page)
-        except (FigureError, OSError) as error:
-            print(f"soak.py: {error}", file=sys.stderr)
-            return 1
+    if not written(asked.write, page, "soak.py"):
+        return 1
     print(page)
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.client import BotView, Snapshot
+from engine.client import BotView, MarkView, Snapshot
 from engine.core import events as ev
 from engine.core.types import MINUTE_US, Side, TradingState, Verb, Verdict
 from engine.standing import BotLine, GateLine, RunnerLine, Standing
@@ -18,6 +18,7 @@ from screenshots.stage import simulated
 from tests.tui.cockpit_pilot import SIZES, cockpit
 from tests.tui.fake_engine import FakeEngine, snapshot
 from tests.tui.fake_story import NOW, cause, recorded
+from tui.gatewords import against, compared, limit_said
 from tui.screens.gates import GatesScreen
 from tui.why import Asked, headline, leaves_against, lines, why
 
@@ -112,6 +113,49 @@ def test_the_account_comes_before_the_bot_and_the_bot_before_its_rules() -> None
 def test_the_last_word_of_a_gate_on_an_order_stops_nobody() -> None:
     gates = (line("MAX_ORDER_VALUE", standing=False, verdict=Verdict.BLOCKED, actual="9", limit="8"),)
     assert "STOPS" not in said(calm(), stands(gates=gates))
+
+
+@pytest.mark.parametrize(
+    ("gate", "verdict", "actual", "limit", "pair", "words", "column"),
+    [
+        ("INSTRUMENT_RULES", "ALLOWED", "1489", "5", "1,489 ≥ 5", "1,489 against at least 5", "≥ 5"),
+        ("INSTRUMENT_RULES", "BLOCKED", "3", "5", "3 < 5", "3 against at least 5", "≥ 5"),
+        ("INSTRUMENT_RULES", "BLOCKED", "900", "500", "900 / 500", "900 against 500", "500"),  # the venue's largest
+        ("INSTRUMENT_RULES", "BLOCKED", "short", "long", "short / long", "short against long", "long"),
+        ("LIQUIDATION_DISTANCE", "WARNED", "12", "20", "12 < 20", "12 against at least 20", "≥ 20"),
+        ("LIQUIDATION_DISTANCE", "ALLOWED", "none", "none", "none / none", "none against none", "none"),
+        ("MAX_GROSS_EXPOSURE", "ALLOWED", "42", "60", "42 / 60", "42 against 60", "60"),
+    ],
+)
+def test_a_limit_from_below_reads_as_one(
+    gate: str, verdict: str, actual: str, limit: str, pair: str, words: str, column: str
+) -> None:
+    numbers = (gate, actual, limit, verdict)
+    assert (compared(*numbers), against(*numbers), limit_said(*numbers)) == (pair, words, column)
+
+
+def test_the_least_order_and_where_a_symbols_rules_come_from_are_on_the_screen() -> None:
+    gates = (line("INSTRUMENT_RULES", number="G2", standing=False, actual="1489", limit="5", unit="USDT"),)
+    marks = (
+        MarkView(exchange="binance", symbol="BTC/USDT", price=Decimal(1), price_places=2, rules="bundled"),
+        MarkView(exchange="binance", symbol="ODD/USDT", price=Decimal(1), price_places=2, rules="default"),
+    )
+
+    async def go() -> None:
+        engine = FakeEngine.busy(bots=(BOT,), marks=marks)
+        engine.stands = stands(gates=gates)
+        async with cockpit(engine, size=(200, 60)) as c:
+            await c.press("5")
+            await c.settle()
+            assert "≥ 5" in c.text()
+            await c.press("enter")
+            shown = c.text()
+            assert "rules of BTC/USDT" in shown and "bundled with the program" in shown
+            assert "a default, the symbol is unknown!" in shown
+
+    asyncio.run(go())
+    text = said(calm(marks=(msgspec.structs.replace(marks[1], symbol="BTC/USDT"),)), stands())
+    assert "▲ WARNS tick, lot and least order of the symbol: a default, the symbol is unknown!" in text
 
 
 def test_last_signal_and_denial_are_told_up_to_the_moment_and_not_beyond() -> None:

@@ -75,7 +75,7 @@ class GatesScreen(AskingScreen[Standing]):
         if self._scope and self._scope not in names:
             self._scope = ""
         name = f"bot {safe_text(names[self._scope], 24)}" if self._scope else ACCOUNT
-        self.board.paint(self._lines(snapshot), name)
+        self.board.paint(self._lines(snapshot), name, snapshot.marks)
         self.times.show_scope(self._scope, name)
         asked = self._question(snapshot)
         reasons = why(snapshot, asked, self.answer, self._told)

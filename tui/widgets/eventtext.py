@@ -15,7 +15,7 @@ from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.core.types import Level, Verdict
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import against, gate_label, tidy
 from tui.glyphs import fmt_datetime
 from tui.viewmodel import quantity
 
@@ -74,10 +74,8 @@ def _of_house(event: ev.Event) -> EventText:
             return EventText("equity", f"{event.equity:,.2f}, drawdown {event.drawdown:.2%}", "quiet")
         case ev.GateChanged():
             style = {Verdict.BLOCKED: "fault", Verdict.WARNED: "warn"}.get(event.verdict, "up")
-            text = (
-                f"{gate_label(event.gate)} {event.previous} -> {event.verdict}: {_against(event.actual, event.limit)}"
-            )
-            return EventText("gate", text, style)
+            numbers = against(event.gate, event.actual, event.limit, event.verdict)
+            return EventText("gate", f"{gate_label(event.gate)} {event.previous} -> {event.verdict}: {numbers}", style)
     return EventText("event", type(event).__name__)
 
 
@@ -145,13 +143,11 @@ def _intent(event: ev.IntentEvaluated) -> EventText:
     bad = [gate for gate in event.gates if gate.verdict is event.verdict and gate.verdict is not Verdict.ALLOWED]
     if not bad:
         return EventText("gates", f"{what} allowed by {len(event.gates)} gates", "quiet")
-    why = ", ".join(f"{gate_label(gate.gate)} {_against(gate.actual, gate.limit)}" for gate in bad)
+    why = ", ".join(
+        f"{gate_label(gate.gate)} {against(gate.gate, gate.actual, gate.limit, gate.verdict)}" for gate in bad
+    )
     word = "blocked" if event.verdict is Verdict.BLOCKED else "warned"
     return EventText(word, f"{what}: {why}", "warn")
-
-
-def _against(actual: str, limit: str) -> str:
-    return f"{tidy(actual)} against {tidy(limit)}"
 
 
 def _price(value: Decimal | None) -> str:

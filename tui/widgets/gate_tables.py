@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+from engine.client import MarkView
 from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.history import GATE_EVENTS
 from engine.standing import GateLine
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import gate_label, is_least, limit_said, rules_said, tidy
 from tui.glyphs import NO_VALUE, fmt_datetime
 from tui.widgets import rows
 from tui.widgets.columns import Cell, Column, Row
@@ -39,9 +40,11 @@ class GateBoard(Panel):
         Column(key="what", title="Blocked", width=16, min_width=8, priority=6, min_screen=180, grow=True),
     )
     _shown: tuple[GateLine, ...] | None = None
+    _marks: tuple[MarkView, ...] = ()
 
-    def paint(self, lines: tuple[GateLine, ...], scope: str) -> None:
-        """The gates of one scope; `scope` names it."""
+    def paint(self, lines: tuple[GateLine, ...], scope: str, marks: tuple[MarkView, ...] = ()) -> None:
+        """The gates of one scope; `scope` names it. `marks` say where the rules of each symbol come from."""
+        self._marks = marks
         blocked, warned = (sum(g.verdict == word for g in lines) for word in ("BLOCKED", "WARNED"))
         words = [f"{blocked} block"] * bool(blocked) + [f"{warned} warn"] * bool(warned)
         self.entitle(f"of {scope} ({', '.join(words) or 'all pass'})")
@@ -51,7 +54,15 @@ class GateBoard(Panel):
 
     def detail_of(self, key: str) -> tuple[str, Fields] | None:
         found = next((line for line in self._shown or () if line.gate == key), None)
-        return ("risk gate", rows.field_rows(found)) if found is not None else None
+        if found is None:
+            return None
+        limits = {
+            name: _limit(found, getattr(found, name)) for name in ("limit", "soft", "hard") if getattr(found, name)
+        }
+        fields = [(name, limits.get(name, text)) for name, text in rows.field_rows(found)]
+        if found.gate == "INSTRUMENT_RULES":
+            fields += [(f"rules of {safe_text(m.symbol, 40)}", rules_said(m.rules)) for m in self._marks]
+        return "risk gate", fields
 
 
 def _gate(g: GateLine) -> tuple[Cell, ...]:
@@ -64,13 +75,17 @@ def _gate(g: GateLine) -> tuple[Cell, ...]:
         Cell(glyph, style),
         _meter(g),
         Cell(tidy(g.actual) if g.actual else NO_VALUE, quiet or "strong"),
-        Cell(tidy(g.soft) if g.soft else NO_VALUE, quiet),
-        Cell(tidy(g.hard) if g.hard else NO_VALUE, quiet),
+        Cell(_limit(g, g.soft), quiet),
+        Cell(_limit(g, g.hard or (g.limit if g.gate == "INSTRUMENT_RULES" else "")), quiet),
         Cell(g.unit, "quiet"),
         Cell(distance(g), quiet),
         Cell(fmt_datetime(g.blocked_ts)[5:16] if g.blocked_ts else "never", "" if g.blocked_ts else "quiet"),
         Cell(safe_text(g.blocked_what, 40), "quiet"),
     )
+
+
+def _limit(g: GateLine, limit: str) -> str:
+    return limit_said(g.gate, g.actual, limit, g.verdict) if limit else NO_VALUE
 
 
 def _meter(g: GateLine) -> Cell:
@@ -88,7 +103,7 @@ def distance(g: GateLine) -> str:
         limit, actual = Decimal(edge), Decimal(g.actual)
     except InvalidOperation:
         return NO_VALUE
-    left = actual - limit if g.gate == "LIQUIDATION_DISTANCE" else limit - actual
+    left = actual - limit if is_least(g.gate, g.actual, edge, g.verdict) else limit - actual
     return tidy(f"{left:.4f}") if left.is_finite() else NO_VALUE
 
 

@@ -13,7 +13,7 @@ from engine.core.events import Event, GateChanged, IntentEvaluated, Recorded
 from engine.core.text import safe_text
 from engine.core.types import MINUTE_US, SECOND_US, Verdict
 from tui.gatetimes import EMPTY, Slice, slices, times_of
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import compared, gate_label
 from tui.glyphs import fmt_datetime
 from tui.plot import ChartColours, Drawing
 from tui.ticks import time_ticks
@@ -187,7 +187,8 @@ class GateTimes(Chart):
             said = one.said
             if said is None:
                 continue
-            figures = f" {tidy(said.actual)} / {tidy(said.limit)}" if said.actual and said.limit else ""
+            numbers = (gate, said.actual, said.limit, said.verdict)
+            figures = f" {compared(*numbers)}" if said.actual and said.limit else ""
             words.append(f"{_WORDS[said.verdict]} {gate_label(gate)}{figures} {safe_text(said.what, 24)}".rstrip())
         more = f" +{len(loud) - 3} more" if len(loud) > 3 else ""
         return f"{when}  {', '.join(words)}{more}"

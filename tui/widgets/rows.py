@@ -14,7 +14,7 @@ from engine.core.events import Recorded
 from engine.core.text import safe_text
 from engine.core.types import SECOND_US
 from engine.history import FillView
-from tui.gatewords import gate_label, tidy
+from tui.gatewords import compared, gate_label, is_least, tidy
 from tui.glyphs import NO_VALUE, fmt_age_us, fmt_clock, fmt_datetime, fmt_money
 from tui.viewmodel import change, quantity
 from tui.widgets.columns import Cell, Row
@@ -181,7 +181,7 @@ def against(g: GateView) -> str:
     unit = f" {safe_text(g.unit, 4)}" if g.unit else ""
     if not g.limit or (g.limit == g.actual and g.used is None):
         return f"{tidy(g.actual)}{unit}"
-    return f"{tidy(g.actual)} / {tidy(g.limit)}{unit}"
+    return f"{compared(g.gate, g.actual, g.limit, g.verdict)}{unit}"
 
 
 def distance(g: GateView) -> str:
@@ -190,6 +190,7 @@ def distance(g: GateView) -> str:
         return "-"  # the least order is a limit too, and far above it is no distance to anything
     try:
         left = Decimal(g.limit) - Decimal(g.actual)
+        left = -left if is_least(g.gate, g.actual, g.limit, g.verdict) else left
     except InvalidOperation:
         return "-"
     if not left.is_finite():
