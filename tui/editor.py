@@ -53,6 +53,7 @@ async def edit(app: CockpitApp, file: Path) -> str:
     finally:
         signal.signal(signal.SIGINT, before)
         app.lends_terminal = False
+    name = Path(command[0]).name  # the line that says it is short
     if status < 0:
-        return f"{command[0]} was killed by {signal.Signals(-status).name}: nothing was read"
-    return f"{command[0]} ended with status {status}: nothing was read" if status else ""
+        return f"{name} was killed by {signal.Signals(-status).name}: nothing was read"
+    return f"{name} ended with status {status}: nothing was read" if status else ""

@@ -9,7 +9,20 @@ from engine.core.text import safe_text
 from engine.core.types import ZERO
 from tui.actions import key_of
 from tui.glyphs import fmt_age_us, fmt_datetime, fmt_money
-from tui.viewmodel import Frame, Line, Piece, Span, banner_line, banners, change, fitted, state, state_word, status_line
+from tui.viewmodel import (
+    Frame,
+    Line,
+    Piece,
+    Span,
+    banner_line,
+    banners,
+    change,
+    eq,
+    fitted,
+    state,
+    state_word,
+    status_line,
+)
 
 
 class PastMark(NamedTuple):
@@ -68,7 +81,7 @@ def _pieces(past: PastMark, frame: Frame, snapshot: Snapshot) -> list[Piece]:
         Piece(0, True, [Span(f" PAST {fmt_datetime(past.ts)} ", "badge-warn")]),
         Piece(1, True, [Span(f"was {safe_text(snapshot.mode, 8)}")]),
         Piece(1, True, [state(frame, snapshot)]),
-        Piece(2, False, [Span("eq ", "dim"), Span(f"~{equity}", "strong"), Span(" "), change(snapshot.day_pct, "%")]),
+        Piece(2, False, [eq(snapshot), Span(f"~{equity}", "strong"), Span(" "), change(snapshot.day_pct, "%")]),
         Piece(2, False, [Span("dd ", "dim"), Span(fell, "down" if snapshot.drawdown_pct > ZERO else "")]),
         Piece(2, False, [Span("pos ", "dim"), Span(str(len(snapshot.positions)))]),
         Piece(2, False, [Span("ord ", "dim"), Span(str(sum(o.is_open for o in snapshot.orders)))]),

@@ -79,6 +79,16 @@ class Piece(NamedTuple):
     spans: Line
 
 
+#: Of an account's name in row 0: at 80 columns mode, state, equity, day and drawdown must fit.
+ACCOUNT_CHARS = 10
+
+
+def eq(snapshot: Snapshot) -> Span:
+    """ "eq "; with several accounts whose equity, day and drawdown follow: the first's, which the ledger was opened with."""
+    several = len(snapshot.accounts) > 1
+    return Span(f"eq {safe_text(snapshot.accounts[0].name, ACCOUNT_CHARS)} " if several else "eq ", "dim")
+
+
 def status_line(frame: Frame, width: int) -> Line:
     """Row 0 in at most `width` columns: what must be there, then from left to right whatever still fits."""
     snapshot = frame.snapshot
@@ -110,9 +120,7 @@ def _pieces(frame: Frame, snapshot: Snapshot) -> list[Piece]:
     if frame.read_only:
         pieces.insert(1, Piece(0, True, [Span(" VIEW ", "badge-info")]))
     equity = fmt_money(snapshot.equity, 2)
-    pieces.append(
-        Piece(0, True, [Span("eq ", "dim"), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")])
-    )
+    pieces.append(Piece(0, True, [eq(snapshot), Span(equity, "strong"), Span(" "), change(snapshot.day_pct, "%")]))
     depth = f"{abs(snapshot.drawdown_pct):.1f}%"
     fall = Span(depth, "") if depth == "0.0%" else Span(f"-{depth}", "down")
     pieces.append(Piece(0, True, [Span("dd ", "dim"), fall]))

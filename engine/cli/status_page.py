@@ -33,6 +33,7 @@ def plain(now: Status) -> list[str]:
     return [
         *_account(now),
         *_health(now),
+        *(_section("accounts", _ACCOUNTS, map(_one_account, now["accounts"])) if whose(now) else []),
         *_section("positions", _POSITIONS, map(_position, now["positions"])),
         *_section("orders, open ones first", _ORDERS, map(_order, now["orders"])),
         *_section("risk gates", _GATES, map(_gate, now["gates"])),
@@ -42,12 +43,18 @@ def plain(now: Status) -> list[str]:
     ]
 
 
+def whose(now: Status) -> str:
+    """ " of main" where there are several accounts: equity, day and drawdown are of the first."""
+    accounts = now.get("accounts") or []
+    return f" of {safe_text(accounts[0]['name'], 40)}" if len(accounts) > 1 else ""
+
+
 def _account(now: Status) -> list[str]:
     return [
         "",
         "account",
         f"  time        {when(now['now'])}",
-        f"  equity      {amount(now['equity'])} {now['base_currency']}, cash {amount(now['cash'])}, "
+        f"  equity      {amount(now['equity'])} {now['base_currency']}{whose(now)}, cash {amount(now['cash'])}, "
         f"open P&L {signed(now['unrealized_pnl'])}",
         f"  day         {signed(now['day_pnl'])}, {signed(now['day_pct'])} %",
         f"  in all      {signed(now['total_pct'])} %, drawdown {amount(now['drawdown_pct'])} %",
@@ -55,6 +62,13 @@ def _account(now: Status) -> list[str]:
         f"  entries     {'HELD until the kill dialog is answered' if now['held'] else 'not held'}",
         f"  config      v{now['config_version']}, {now['config_sha256'][:12]}",
     ]
+
+
+_ACCOUNTS = ("ACCOUNT", "EQUITY", "CURRENCY", "OPENED WITH")
+
+
+def _one_account(account: Status) -> Sequence[str]:
+    return account["name"], amount(account["equity"]), account["currency"], amount(account["opened_with"])
 
 
 def _health(now: Status) -> list[str]:

@@ -138,7 +138,7 @@ def show_status(ledger: str, *, as_json: bool, plain: bool = False) -> int:
 
 
 def _lines(now: dict[str, Any]) -> list[str]:
-    from engine.cli.status_page import signed
+    from engine.cli.status_page import signed, whose
     from engine.cli.trading import amount, price
 
     if now["running"]:
@@ -153,7 +153,7 @@ def _lines(now: dict[str, Any]) -> list[str]:
         lines.append(f"  {now.get('state_reason') or 'latched'} (by {now.get('state_actor') or 'the latch file'})")
     if "equity" in now:
         lines.append(
-            f"  equity {amount(now['equity'])} {now['base_currency']}  day {signed(now['day_pct'])} %  "
+            f"  equity{whose(now)} {amount(now['equity'])} {now['base_currency']}  day {signed(now['day_pct'])} %  "
             f"drawdown {amount(now['drawdown_pct'])} %  trades {now['trades_total']}"
         )
         lines.append(f"  config v{now['config_version']}  {now['feed']}  events {now['seq']}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from engine.cli.status_page import ages, plain, signed
-from engine.cli.trading import table
+from engine.cli.tables import table
+from engine.client import AccountView
 from tests.tui.fake_engine import order, position, snapshot
 from tui.gatewords import gate_label
 from tui.viewmodel import Frame, status_line
@@ -44,6 +47,13 @@ def test_a_database_that_is_away_says_for_how_long() -> None:
     assert ages(now)["database_down_s"] == 95.0
     assert "DOWN for 95 s" in "\n".join(plain(now))
     assert ages({}) == {"feed_age_s": None, "database_down_s": None} and plain({}) == []
+
+
+def test_with_several_accounts_each_has_a_row_and_the_equity_says_whose_it_is() -> None:
+    main = AccountView(id="1", name="main", currency="USDT", equity=Decimal("10214.33"), opened_with=Decimal(10_000))
+    page = "\n".join(plain(told(accounts=(main, replace(main, id="2", name="swing", equity=Decimal(500))))))
+    assert "USDT of main, cash" in page and re.search(r"swing +500\.00 +USDT", page)
+    assert "of main" not in "\n".join(plain(told(accounts=(main,))))
 
 
 def test_hostile_words_stay_words() -> None:

@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from engine.client import Snapshot
+from engine.client import AccountView, Snapshot
 from engine.core import events as ev
 from engine.core.types import Level
 from tests.tui.fake_engine import MONO, FakeEngine, order, position, snapshot
@@ -58,6 +59,16 @@ def test_the_status_line_fits_and_keeps_what_must_be_there(width: int) -> None:
     assert len(text) <= width
     for word in ("SIM", "ACTIVE", "12,345,678.90", "▼-12.34%", "dd -12.3%", "feed ok"):
         assert word in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_with_several_accounts_row_0_says_whose_equity_it_is(width: int) -> None:
+    main = AccountView(id="1", name="main", currency="USDT", equity=D("10214.33"), opened_with=D(10_000))
+    named = msgspec.structs.replace(main, name="狗狗币\x1b[31m" + "x" * 60)
+    assert "eq main 10,214.33 ▲+2.14%" in plain(status_line(frame(snapshot(accounts=(main, named))), width))
+    hostile = plain(status_line(frame(snapshot(accounts=(named, main))), width))
+    assert "eq 狗狗币xxxxxx… 10,214.33" in hostile and cell_len(hostile) <= width
+    assert "eq 10,214.33" in plain(status_line(frame(snapshot(accounts=(main,))), width))
 
 
 def test_cutting_takes_from_the_right() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import re
 import sys
@@ -78,3 +79,33 @@ def test_nothing_hostile_reaches_the_terminal_and_columns_stay_aligned(tmp_path:
         assert not [
             cell for row in csv.reader(text.splitlines()) for cell in row if cell.startswith(("=", "@", "+cmd"))
         ]
+
+
+OSC52 = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
+
+
+def test_copying_hostile_rows_writes_a_clean_clipboard_and_nothing_else(tmp_path: Path) -> None:
+    """`y` on a row of every screen, and in a drawer: one OSC 52 each, and in it no byte that a terminal or shell obeys."""
+    env = {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    with Terminal(120, 40) as terminal:
+        terminal.spawn([sys.executable, "-m", "tests.tui.hostile_app"], env, ROOT)
+        terminal.wait_for("KILL")
+        copied = 0
+        for screen in SCREENS:
+            terminal.send(screen)
+            time.sleep(5 * PAINT_S)
+            for keys in ("y", "\ty", "Y", ENTER + "y"):
+                terminal.send(keys)
+                time.sleep(2 * PAINT_S)
+            terminal.send(ESCAPE)
+            time.sleep(PAINT_S)
+        until(lambda: len(OSC52.findall(terminal.raw)) >= len(SCREENS), "a copy of every screen", 20.0)
+        raw = terminal.raw
+        found = [base64.b64decode(code, validate=True).decode("utf-8") for code in OSC52.findall(raw)]
+        copied = sum("MARK" in text or "long" in text or "比特幣" in text for text in found)
+    assert copied >= 3  # hostile text was among it
+    for text in found:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text) and TITLE not in text, ascii(text[:200])
+        assert not INVISIBLE.search(text), ascii(text[:200])
+    rest = POINTER.sub(b"", OSC52.sub(b"", raw))
+    assert not FORBIDDEN.search(rest) and b"\x1b]52" not in rest
