@@ -188,7 +188,8 @@ async def refuse_running(dsn: str) -> None:
 def _fenced(holder: Any) -> JournalFenced:
     who = f"pid {holder['pid']} on {holder['host']}, epoch {holder['epoch']}" if holder else "not known"
     return JournalFenced(
-        f"an engine already runs on this ledger ({who}): stop it first with quantsail stop, or open another ledger with --ledger"
+        f"an engine already runs on this ledger ({who}): look at it with quantsail status --plain or quantsail events --follow, "
+        "stop it with quantsail stop, or open another ledger with --ledger"
     )
 
 

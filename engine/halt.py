@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -64,14 +65,18 @@ class Latch:
             return Latched("unknown", f"unreadable latch file {self.path.name}")
 
     def set(self, actor: str, reason: str) -> None:
-        """Durable when it returns: file and directory are fsynced. The first latch stands; a second changes nothing."""
+        """Durable when it returns: file and directory are fsynced. The first latch stands; a second changes nothing.
+
+        On a full disk the file may stay empty: that it is there halts, only who and why are lost. Raises OSError where there
+        is no file."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return
         try:
-            os.write(fd, json.dumps({"actor": actor, "reason": reason}).encode())
+            with contextlib.suppress(OSError):
+                os.write(fd, json.dumps({"actor": actor, "reason": reason}).encode())
             os.fsync(fd)
         finally:
             os.close(fd)

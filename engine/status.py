@@ -118,6 +118,16 @@ def is_running(status: dict[str, Any] | None) -> bool:
         return False
 
 
+def is_silent(status: dict[str, Any] | None) -> bool:
+    """Whether the process of a status file that says "running" is there and has not written lately (full disk, or it hangs)."""
+    if not status or not status.get("running") or is_running(status):
+        return False
+    try:
+        return is_alive(int(status["pid"]))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def is_alive(pid: int) -> bool:
     """Whether there is a process of that number."""
     try:

@@ -123,8 +123,10 @@ def show_status(ledger: str, *, as_json: bool, plain: bool = False) -> int:
 
     entry = opened(ledger)
     now = dict(entry.status or {})
+    silent = status.is_silent(now)
     now["ledger"] = entry.name
     now["running"] = entry.running
+    now["silent"] = silent
     now["latched"] = entry.latched
     now["age_s"] = round(time.time() - float(now["written_at"]), 1) if "written_at" in now else None
     latched = Latch(entry.directory).read()
@@ -143,6 +145,11 @@ def _lines(now: dict[str, Any]) -> list[str]:
 
     if now["running"]:
         running = f"running, pid {now['pid']}"
+    elif now["silent"]:
+        running = (
+            f"SILENT: process {now['pid']} is there, but has written nothing for {now['age_s']:.0f} s: "
+            "its disk is full, or it hangs. `quantsail halt` holds it"
+        )
     elif now["age_s"] is None:
         running = "never opened: its engine has not started yet"
     else:

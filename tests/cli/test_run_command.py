@@ -63,7 +63,7 @@ def test_a_second_engine_on_the_same_ledger_is_refused_by_name(desk: Desk) -> No
     first = desk.start(ledger)
     second = desk.trade(ledger)
     assert second.code == Exit.LEDGER
-    assert f"pid {first.pid} " in second.err
+    assert f"pid {first.pid} " in second.err and "quantsail status --plain" in second.err
     assert first.poll() is None
 
 

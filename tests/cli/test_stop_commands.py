@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from db import pgbin
 from db.embedded import SUPERUSER
 from engine.cli.exits import Exit
 from engine.core.config import Config, parse_config
+from engine.halt import Latch
 from engine.naming import url_ledger_name
 from tests.cli.desk import BASE, Desk
 from tests.patience import until
@@ -242,6 +244,33 @@ def test_halt_of_one_ledger_leaves_the_others_alone(desk: Desk, folders: Path) -
     assert desk.run("halt", "--ledger=two", "--reason=x", XDG_DATA_HOME=str(folders)).code == Exit.OK
     assert latches(folders) == ["two"]
     assert json.loads((folders / "quantsail/ledgers/two/HALTED").read_text())["reason"] == "x"
+
+
+def test_a_full_disk_does_not_keep_a_ledger_from_being_halted(desk: Desk, folders: Path) -> None:
+    """The latch is that the file is there; who and why need a byte of room, and are lost without one."""
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); sys.argv = ['quantsail', 'halt', '-r', 'now'];"
+        "from engine.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=desk.world.env | {"XDG_DATA_HOME": str(folders), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == Exit.OK and "one: latched" in done.stdout, done
+    assert latches(folders) == ["one", "two"]
+    assert Latch(folders / "quantsail/ledgers/one").read() == ("unknown", "unreadable latch file HALTED")
+
+
+def test_an_engine_that_writes_no_more_is_not_taken_for_one_that_has_ended(desk: Desk, folders: Path) -> None:
+    file = folders / "quantsail/ledgers/one/status.json"
+    facts = {"pid": os.getpid(), "running": True, "written_at": time.time() - 60}
+    file.write_text(json.dumps(facts))
+    said = desk.run("status", "--ledger", "one", XDG_DATA_HOME=str(folders)).out
+    assert f"SILENT: process {os.getpid()} is there" in said and "not running" not in said
+    file.write_text(json.dumps(facts | {"running": False}))
+    assert "not running" in desk.run("status", "--ledger", "one", XDG_DATA_HOME=str(folders)).out
 
 
 def test_halting_twice_keeps_the_first_reason(desk: Desk, folders: Path) -> None:
