@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from rich.text import Text
-from textual.app import ComposeResult
+from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen
+from textual.visual import Visual
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
@@ -17,6 +19,7 @@ from engine.core.text import safe_text
 from tui.actions import find
 from tui.sizing import size_classes
 from tui.viewmodel import Frame, Line, Span
+from tui.widgets.dimmed import Dimmed
 from tui.widgets.line import BannerLine, SpanBlock, SpanLine, StatusLine
 from tui.widgets.panel import COPY_MAX
 
@@ -52,6 +55,10 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         with Vertical(classes=f"box {self.severity}") as box:
             box.border_title = Text(safe_text(self.heading, 100))
             yield from self.body()
+
+    def render(self) -> RenderResult | Visual:  # type: ignore[override]  # Textual takes either
+        behind = super().render()
+        return Dimmed(behind) if isinstance(behind, BackgroundScreen) else behind
 
     def on_mount(self) -> None:
         self.show(self.cockpit.present if self.of_now else self.cockpit.frame)
