@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.halt import LATCH_NAME
@@ -131,7 +131,7 @@ def work(book: Book, folder: Path) -> None:
         cpu, output = probe.work_over(WORK_S)
         book.add("live_cpu", cpu)
         book.add("live_bytes", output / 1e3)
-        lags = lags_ms(probe, folder)
+        lags = lags_ms(probe.drain, folder)
         book.add("live_lag_p50", percentile(lags, 50))
         book.add("live_lag_p99", percentile(lags, 99))
         whole = probe.rss_mb
@@ -150,12 +150,12 @@ def work(book: Book, folder: Path) -> None:
     book.add("rss_added", whole - headless_work(book, folder))
 
 
-def lags_ms(probe: Probe, folder: Path) -> list[float]:
+def lags_ms(wait: Callable[[float], object], folder: Path) -> list[float]:
     """What the status file says of the lag of the engine's loop: each time the worst of the second before."""
     (status,) = (folder / "data" / "quantsail" / "ledgers").glob("*/status.json")
     found = {}
     for _ in range(LAG_LOOKS):
-        probe.drain(0.5)
+        wait(0.5)
         told = json.loads(status.read_text())
         found[told["beat_mono"]] = float(told["lag_ms"])
     return list(found.values())
@@ -217,6 +217,7 @@ def headless_work(book: Book, folder: Path) -> float:
         book.add("live_headless_cpu", (cpu_s(process.pid) - cpu) / (time.perf_counter() - start) * 100)
         resident = rss_mb(process.pid)
         book.add("rss_headless", resident)
+        book.add("headless_lag_p99", percentile(lags_ms(time.sleep, folder), 99))
         return resident
     finally:
         process.terminate()
