@@ -39,7 +39,10 @@ def halt(ledger: str, reason: str, *, wait: bool, as_json: bool = False) -> int:
         except OSError as error:  # the others must be latched all the same
             failed.append(f"{entry.name}: NOT latched: {error.strerror or error}")
             continue
-        what = "halting" if entry.running else "no engine is running; it will start HALTED"
+        ended = (
+            "its engine is SILENT" if status.is_silent(entry.status) else "no engine is running; it will start HALTED"
+        )
+        what = "halting" if entry.running else ended
         said.append({"ledger": entry.name, "latched": True, "running": entry.running})
         if not as_json:
             print(f"{entry.name}: latched ({what})", flush=True)
@@ -98,6 +101,14 @@ def entries_open(now: dict[str, Any]) -> int:
 def end_engine(ledger: str) -> int:
     """SIGTERM to the engine of a ledger, and wait until it has gone."""
     entry = choose(ledger)
+    if status.is_silent(entry.status):
+        # The number may have gone to another program since: not ours to end.
+        pid = (entry.status or {}).get("pid")
+        fail(
+            f"{entry.name}: process {pid} is there and has stopped writing; `quantsail halt` holds it, and `kill {pid}` "
+            "ends it if it is quantsail's",
+            Exit.NOT_RUNNING,
+        )
     if not entry.running or entry.status is None:
         fail(f"{entry.name}: no engine is running", Exit.NOT_RUNNING)
     pid = int(entry.status["pid"])

@@ -269,6 +269,9 @@ def test_an_engine_that_writes_no_more_is_not_taken_for_one_that_has_ended(desk:
     file.write_text(json.dumps(facts))
     said = desk.run("status", "--ledger", "one", XDG_DATA_HOME=str(folders)).out
     assert f"SILENT: process {os.getpid()} is there" in said and "not running" not in said
+    refused = desk.run("stop", "--ledger", "one", XDG_DATA_HOME=str(folders))  # this very test would be ended
+    assert refused.code == Exit.NOT_RUNNING and "`quantsail halt` holds it" in refused.err
+    assert "SILENT" in desk.run("halt", "--ledger", "one", XDG_DATA_HOME=str(folders)).out
     file.write_text(json.dumps(facts | {"running": False}))
     assert "not running" in desk.run("status", "--ledger", "one", XDG_DATA_HOME=str(folders)).out
 
