@@ -29,7 +29,6 @@ from tui.ordering import OrderKeys
 from tui.past import OF_THE_PRESENT, TimeKeys, Travelling
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
-from tui.saving import export
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
@@ -141,9 +140,8 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         """Theme, bell and keys at once; mouse, charts and the first screen count from the next start."""
         before, self.settings = self.settings, settings
         self.bells.wanted = settings.bell
-        if (
-            settings.theme != before.theme or not self.is_running
-        ):  # a theme chosen by key stays when something else changes
+        # A theme chosen by key stays when something else changes.
+        if settings.theme != before.theme or not self.is_running:
             self.theme = f"quantsail-{settings.theme}"
         remap(settings.keymap)
         self.set_keymap({find(name).id: ",".join(keys) for name, keys in settings.keymap.items()})
@@ -356,10 +354,6 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         focused = self.screen.focused
         if focused is None or not grow(focused, int(lines)):
             self.toast("no room: there is no other panel in this column to take lines from", failed=True)
-
-    def export(self, name: str, suffix: str, make: Callable[[], str], what: str) -> None:
-        """Write what `make` gives to a new file, on a thread, and say where it went."""
-        export(self, name, suffix, make, what)
 
     def action_freeze(self) -> None:
         self._frozen_since = self.clock() if self._frozen_since is None else None

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from engine.core.text import safe_text
 from tui.actions import key_of
 from tui.exporting import csv_text
+from tui.saving import export
 from tui.sizing import reset, size_classes
 from tui.viewmodel import Frame, Line, Span, state_word
 from tui.widgets.filter_bar import FilterBar
@@ -131,7 +132,9 @@ class CockpitScreen(Screen[None]):
         panel = event.panel
         columns, rows = panel.columns, panel.rows
         name = panel.id or panel.heading
-        self.cockpit.export(name, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} row{'s' * (len(rows) != 1)}")
+        export(
+            self.cockpit, name, ".csv", lambda: csv_text(columns, rows), f"{len(rows):,} row{'s' * (len(rows) != 1)}"
+        )
 
 
 def _news(frame: Frame, size: Size) -> tuple[object, ...]:

@@ -23,6 +23,7 @@ from tui.bars import Folded, offered
 from tui.charts import GLYPHS
 from tui.pictures import svg_of
 from tui.raster import GRAPH_SYMBOLS, GraphSymbol
+from tui.saving import export
 from tui.screens.base import CockpitScreen
 from tui.screens.picker import PickDialog
 from tui.viewmodel import Frame, Line, Span
@@ -379,7 +380,7 @@ class ChartsScreen(CockpitScreen):
         def make() -> str:
             return svg_of(drawing.strips, heading, foot, colours.label, colours.background)
 
-        self.cockpit.export(safe_name(name), ".svg", make, f"{chart.id} chart")
+        export(self.cockpit, safe_name(name), ".svg", make, f"{chart.id} chart")
 
 
 def legend(symbol: GraphSymbol) -> str:
