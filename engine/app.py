@@ -184,6 +184,8 @@ class Session:
         live = self.pacer is None
         source = partial(candles.earlier, self.dsn) if live else cast(Recording, self.feed)
         self.engine.past = Past(source, self.feed.timeframe_us)
+        if live:
+            self.client.say(f"asking {self.options.live_data} for its last bars")
         bars = max((bot.make(self.feed.timeframe_us).warmup_bars for bot in setup.bots), default=0)
         for candle in await self.feed.history(min(bars, TAIL_BARS) if live else bars):
             if known is None or candle.ts < known:

@@ -131,6 +131,12 @@ class LiveFeed:
         Pass the last one's ts to `batches`: the newest bar may not be known to be closed yet.
         """
         await self.open()
+        try:
+            await self._load_markets()
+        except Exception as error:  # as in _follow: whatever ccxt raises is the venue's state, not ours
+            for line in self._lines.values():
+                self._failed(line, error)
+            return []  # each further question would wait for its own timeout
         await self.clock.compare(self._client)
         size = self.timeframe_us
         since = (self._now() // size - bars) * size
@@ -138,9 +144,8 @@ class LiveFeed:
         for line in self._lines.values():
             seen: dict[int, Bar] = {}
             try:
-                await self._load_markets()
                 asked = await self._pages(line.symbol, since, seen)
-            except Exception as error:  # as in _follow: whatever ccxt raises is the venue's state, not ours
+            except Exception as error:
                 self._failed(line, error)
                 continue
             known = max(max(seen, default=0), asked - LATE_US)

@@ -354,6 +354,24 @@ def test_history_without_a_network_is_empty_and_says_so() -> None:
     assert found == [] and status.startswith("down since")
 
 
+def test_history_of_a_venue_that_never_answers_waits_for_one_time_out() -> None:
+    class Silent(Venue):
+        async def load_markets(self) -> dict[str, Any]:
+            await asyncio.sleep(10.0)
+            raise TimeoutError("no answer")
+
+    venue = Silent()
+
+    async def work() -> tuple[float, str]:
+        loop = asyncio.get_running_loop()
+        feed, start = LiveFeed("venue", [ETH, BTC], client=venue, now_us=lambda: venue.now_ms() * 1000), loop.time()
+        assert await feed.history(10) == []
+        return loop.time() - start, feed.status
+
+    waited_s, status = run(work())
+    assert waited_s == pytest.approx(10.0) and status.startswith("down since")
+
+
 def test_settings_that_cannot_work_are_refused_in_one_line() -> None:
     venue = Venue()
     with pytest.raises(FeedError, match="no symbols"):
