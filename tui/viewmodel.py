@@ -308,13 +308,19 @@ def banner_line(frame: Frame) -> tuple[str, Line]:
     if seen:  # what lasts is said as long as it lasts, only no longer aloud
         return "INFO", [
             Span(f" {first.severity} ", "strong"),
-            Span(first.text),
+            *_said(first),
             Span(f" - seen by {seen}", "dim"),
             *tail,
         ]
     glyph = {"CRIT": "✖", "WARN": "▲"}[first.severity]
     key = [Span(f"  {key_of('acknowledge')}: seen", "strong")] if first.key else []
-    return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), Span(first.text), *tail, *key]
+    return first.severity, [Span(f" {glyph} {first.severity} ", "strong"), *_said(first), *tail, *key]
+
+
+def _said(banner: Banner) -> Line:
+    """What is the matter, and what to do in a span of its own: where room is short, the first is cut."""
+    matter, dash, remedy = banner.text.rpartition(" - ")
+    return [Span(matter), Span(dash + remedy)] if dash else [Span(banner.text)]
 
 
 # -- the replay line -------------------------------------------------------------------------------------------------------

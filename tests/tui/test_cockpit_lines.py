@@ -26,6 +26,7 @@ from tui.replaying import faster
 from tui.viewmodel import Frame, Line, banner_line, banners, replay_line, status_line
 from tui.widgets import rows
 from tui.widgets.eventtext import describe, detail
+from tui.widgets.line import fitted
 from tui.widgets.logbook import LogBook
 from tui.widgets.tight import TightUpdate, tighten
 
@@ -135,6 +136,10 @@ def test_halted_says_who_why_and_how_to_go_on() -> None:
 
 def test_the_worst_banner_wins_and_the_others_are_counted() -> None:
     both = snapshot(error="journal refused: expected seq 41", state="PAUSED")
+    # Where room is short the reason is cut, and the way out stays to be read.
+    paused = snapshot(state="PAUSED", state_actor="engine", state_reason="the kill dialog was not answered")
+    short = "".join(span.text for span in fitted(banner_line(frame(paused))[1], 80))
+    assert "…" in short and short.endswith("- Ctrl+R resumes  a: seen") and len(short) == 80
     severity, line = banner_line(frame(both))
     assert severity == "CRIT"
     assert "ENGINE STOPPED journal refused: expected seq 41" in plain(line)
