@@ -21,6 +21,7 @@ import msgspec
 
 from db import parquet, segments
 from db.backup import sha256_of
+from db.connect import transaction
 
 _POLICIES = """
 select p.subject, p.table_name, p.time_column, p.archive, c.class, qs.series_of(p.subject) as series,
@@ -171,7 +172,7 @@ async def _write(conn: asyncpg.Connection, unit: Unit, to: str) -> Segment:
         for left_over in (made, place / f"{made.name}.rows"):
             left_over.unlink(missing_ok=True)
         # One snapshot for the rows and for what they are compared with.
-        async with conn.transaction(isolation="repeatable_read", readonly=True):
+        async with transaction(conn, isolation="repeatable_read", readonly=True):
             sums = await _sums(conn, unit)
             span = await conn.fetchrow(
                 f'select min("{unit.time_column}") as since, max("{unit.time_column}") as until from qs."{unit.table}"'  # noqa: S608
@@ -257,7 +258,7 @@ async def restore(conn: asyncpg.Connection, segment: str) -> int:
 
 async def _copy_back(conn: asyncpg.Connection, found: Any, csv: Path, columns: Sequence[parquet.Column]) -> int:
     table, time = found["table_name"], found["time_column"]
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute("select qs.ensure_partitions($1, $2, $3)", found["series"], found["since"], found["until"])
         there = await conn.fetchval(
             f'select count(*) from qs."{table}" where {found["mine"]} and "{time}" between $1 and $2',  # noqa: S608

@@ -20,6 +20,7 @@ import msgspec
 
 from db.anchors import ANCHORS_FILE, Anchor, AnchorError, Anchors
 from db.chain import ChainBroken, canonical, link
+from db.connect import transaction
 from db.rows import at
 from engine.core.canonical import canonical_json, sha256_hex
 from engine.core.types import uuid7
@@ -63,7 +64,7 @@ async def append(conn: asyncpg.Connection, entry: AuditEntry) -> int:
     address, asyncpg errors for the rest."""
     values = {name: None if (v := getattr(entry, name)) is None else canonical_json(v).decode() for name in _VALUES}
     address = None if entry.ip_address is None else str(ipaddress.ip_address(entry.ip_address))
-    async with conn.transaction():
+    async with transaction(conn):
         head = await conn.fetchrow("select seq, hash from qs.lock_head('audit_logs')")
         prev = bytes(head["hash"]) if head["seq"] else GENESIS
         fields = {name: getattr(entry, name) for name in _COLUMNS} | values | {"ip_address": address}

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from db.connect import transaction
 from db.records import RecordRefused, as_json, insert, moment, one_of, require, within
 
 _PROGRESS = """
@@ -155,7 +156,7 @@ async def finish(conn: Any, backtest_id: str, figures: Figures) -> None:
     require(counted <= figures.total_trades, f"{counted} trades won or lost, but only {figures.total_trades} in total")
     values = {name: value for name in figures.__struct_fields__ if (value := getattr(figures, name)) is not None}
     changes = ", ".join(f"{name} = r.{name}" for name in values)
-    async with conn.transaction():
+    async with transaction(conn):
         row = await conn.fetchrow(_FINISH.replace("{changes}", changes), backtest_id, as_json(values))
         if row is None:
             raise RecordRefused(f"backtest {backtest_id} is not running: nothing to finish")

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from db.clients import ClientFailed, Tools, run_client
-from db.connect import connect
+from db.connect import connect, transaction
 from db.facts import Facts, read_facts
 from db.writer import HostFacts
 
@@ -172,7 +172,7 @@ async def _save(
         await conn.execute(
             "set idle_in_transaction_session_timeout = 0"
         )  # pg_dump lives on this transaction's snapshot
-        async with conn.transaction(isolation="repeatable_read"):
+        async with transaction(conn, isolation="repeatable_read"):
             snapshot = await conn.fetchval("select pg_export_snapshot()")
             facts = await read_facts(conn)
             size = int(await conn.fetchval("select pg_database_size(current_database())"))

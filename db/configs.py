@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from db import audit
+from db.connect import transaction
 from engine.core.canonical import CanonicalError, canonical_json, sha256_hex
 
 _NEW = """
@@ -64,7 +65,7 @@ async def new(conn: asyncpg.Connection, text_canonical: str, sha256: str, actor:
     """
     if _sha256_of(text_canonical) != sha256 or sha256_hex(text_canonical.encode()) != sha256:
         raise ConfigRefused("the text is not the canonical JSON of that sha256: pass `config.canonical` and its hash")
-    async with conn.transaction():
+    async with transaction(conn):
         # Two writers at once would choose one number; the second waits here instead of failing.
         await conn.execute("select pg_advisory_xact_lock(hashtextextended('quantsail.configs', 0))")
         try:

@@ -8,6 +8,7 @@ the user that they were given for, and nobody's without one (migrations/sql/0010
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, get_args
@@ -132,9 +133,26 @@ async def connect(
         connection.terminate()
         raise unreachable(error) from error
     except BaseException:
-        await connection.close()
+        connection.terminate()  # a word of farewell may never be answered
         raise
     return connection
+
+
+@asynccontextmanager
+async def transaction(connection: Any, **kind: Any) -> AsyncIterator[None]:
+    """`connection.transaction(**kind)`; cancelled, it cuts the connection: asyncpg's own waits for its rollback to be answered,
+    and a server that hangs never does."""
+    opened = connection.transaction(**kind)
+    await opened.start()
+    try:
+        yield
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
+    except BaseException:
+        await opened.rollback()
+        raise
+    await opened.commit()
 
 
 async def create_pool(

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from db import fingerprint
-from db.connect import connect
+from db.connect import connect, transaction
 from db.contracts import SCHEMAS
 from db.writer import lock
 from migrations import contract_files, read_sql
@@ -85,7 +85,7 @@ async def convert(dsn: str, name: str, to: str = "", progress: Progress | None =
         item, wanted = await _choose(conn, name, to)
         if item.now == wanted:
             return item, wanted, 0
-        async with conn.transaction():
+        async with transaction(conn):
             await _drop_contract_views(conn)
             if name == EMBEDDINGS:
                 rows = await _convert_embeddings(conn, wanted)

@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 
 from db import audit
+from db.connect import transaction
 from db.vault import Sealed, Vault, VaultError, bound, not_stored, scrub
 from engine.core.text import safe_text
 from engine.core.types import uuid7
@@ -142,7 +143,7 @@ async def add(
     hint = keys.api_key[-4:] if len(keys.api_key) >= HINTED_CHARS_MIN else None
     facts = (row_id, user_id, exchange, name or None, environment)
     try:
-        async with conn.transaction():
+        async with transaction(conn):
             # `withdraw_allowed` of keys that cannot withdraw says nothing: it is stored where it is needed.
             needed = "WITHDRAW" in granted
             await conn.execute(_ADD, *facts, *sealed, hint, granted, needed, user_id)
@@ -201,7 +202,7 @@ def _credential(row: Any) -> Credential:
 
 async def reveal(conn: asyncpg.Connection, vault: Vault, credential_id: str, *, actor: str) -> ExchangeKeys:
     """The secrets, for the engine (role qs_engine). Raises CredentialUnknown, CredentialRevoked, VaultError."""
-    async with conn.transaction():
+    async with transaction(conn):
         row = await _row(conn, credential_id)
         if row["revoked_ts"] is not None:
             raise CredentialRevoked(f"the keys {_name(row)} were revoked: add new ones")
@@ -229,7 +230,7 @@ async def record_test(
     """
     said = safe_text(keys.scrub(message), MESSAGE_CHARS_MAX)
     status = "ACTIVE" if ok else "ERROR"
-    async with conn.transaction():
+    async with transaction(conn):
         row = await _row(conn, credential_id)
         if row["revoked_ts"] is not None:
             raise CredentialRevoked(f"the keys {_name(row)} were revoked: add new ones")
@@ -253,7 +254,7 @@ async def delete(conn: asyncpg.Connection, credential_id: str, *, user_id: str, 
 async def _end(
     conn: asyncpg.Connection, sql: str, action: str, credential_id: str, user_id: str, actor: str, reason: str
 ) -> None:
-    async with conn.transaction():
+    async with transaction(conn):
         row = await _row(conn, credential_id)
         if await conn.execute(sql, credential_id, user_id) != "UPDATE 1":
             raise CredentialUnknown(f"you have no keys {safe_text(credential_id)} that could be ended")

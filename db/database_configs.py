@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 
 from db import audit
+from db.connect import transaction
 from db.probe import TIMEOUT_S, TLS_MODES, Answer, DbType, Target, Tls, probe
 from db.vault import Sealed, Vault, bound, not_stored
 from engine.core.text import safe_text
@@ -117,7 +118,7 @@ async def add(conn: asyncpg.Connection, vault: Vault | None, new: NewDatabase, *
         sealed = vault.encrypt(TABLE, row_id, _what(new), new.password.encode())
     where = (new.host, new.port, new.database, new.username or None, msgspec.json.encode(new.tls).decode())
     try:
-        async with conn.transaction():
+        async with transaction(conn):
             await conn.execute(_ADD, row_id, user_id, name, new.db_type, *where, *sealed)
             shown = {"name": name, "db_type": new.db_type, "host": new.host, "port": new.port, "tls": new.tls.mode}
             await audit.record(conn, "DATABASE_ADDED", TABLE, row_id, actor=actor, user_id=user_id, new=shown)
@@ -221,7 +222,7 @@ async def test(
     answer = await probe(target, timeout_s)  # outside a transaction: it may take as long as it wants
     status = "ACTIVE" if answer.ok else "ERROR"
     result = msgspec.to_builtins(answer)
-    async with conn.transaction():
+    async with transaction(conn):
         done = await conn.execute(_TESTED, config.id, user_id, msgspec.json.encode(answer).decode(), status)
         if done == "UPDATE 1":  # else it was removed meanwhile
             old, new = {"status": config.status}, {"status": status, "result": result}
@@ -238,7 +239,7 @@ async def find(conn: asyncpg.Connection, name: str, *, user_id: str) -> Database
 
 async def remove(conn: asyncpg.Connection, name: str, *, user_id: str, actor: str) -> DatabaseConfig:
     """Take a database out of the list (soft delete); returns what it was. Raises DatabaseUnknown."""
-    async with conn.transaction():
+    async with transaction(conn):
         row = await _row(conn, name, user_id)
         if await conn.execute(_REMOVE, row["id"], user_id) != "UPDATE 1":
             raise DatabaseUnknown(f"the database {safe_text(name)} was removed in this moment")

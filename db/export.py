@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from db.connect import connect
+from db.connect import connect, transaction
 from db.facts import Facts, read_facts
 from db.parquet import Column, ExportError, Format, columns_of, quoted, write_rows
 from db.writer import HostFacts
@@ -85,7 +85,7 @@ async def export(
         with _work(folder) as work:
             conn = await connect(dsn, "qs_owner", name="quantsail export", statement_timeout_ms=0)
             try:
-                async with conn.transaction(isolation="repeatable_read", readonly=True):
+                async with transaction(conn, isolation="repeatable_read", readonly=True):
                     made = await _export(conn, work, ledger, form, tables, period, progress)
             finally:
                 await conn.close()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from db.connect import RoleRefused
+from db.connect import RoleRefused, transaction
 from db.fold import fold
 from engine.ports import JournalError
 
@@ -94,7 +94,7 @@ async def read_facts(conn: asyncpg.Connection) -> Facts:
 async def _state(conn: asyncpg.Connection) -> dict[str, str]:
     """A damaged journal is worth a copy too: its problem is a fact."""
     try:
-        async with conn.transaction():  # a failed query must not end the moment that is read
+        async with transaction(conn):  # a failed query must not end the moment that is read
             return {"state_hash": (await fold(conn)).ledger.state_hash()}
     except (JournalError, asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
         return {"problem": " ".join(str(error).split())}

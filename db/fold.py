@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from db.chain import SELECT_EVENTS, Chain, ChainBroken, Link, canonical, read_row
+from db.connect import transaction
 from engine.core.events import Recorded
 from engine.core.fold import evolve
 from engine.core.ledger import Ledger, restore
@@ -42,7 +43,7 @@ async def fold(conn: asyncpg.Connection) -> Folded:
     ledger, chain = await snapshot_before(conn)
     start = chain.seq
     try:
-        async with conn.transaction(isolation="repeatable_read", readonly=True):
+        async with transaction(conn, isolation="repeatable_read", readonly=True):
             async for link in links(conn, chain):
                 evolve(ledger, link.recorded.event)
     except (ChainBroken, InvariantError) as error:

@@ -21,7 +21,7 @@ import structlog
 from db import audit
 from db.anchors import ANCHORS_FILE, Anchor, AnchorError, Anchors
 from db.chain import Chain, JournalRefused, Link, check_first, check_storable
-from db.connect import REPEATED
+from db.connect import REPEATED, transaction
 from db.fold import fold, newest, save_snapshot
 from db.memory import RECENT_MAX, MemoryJournal, MemoryStore
 from db.project import Projection
@@ -203,7 +203,7 @@ class PgJournal:
         async with self._writer.use() as conn:
             await self._references.prepare(conn, ledger, projection.places, projection.sampled_ts)
             try:
-                async with conn.transaction():
+                async with transaction(conn):
                     await conn.fetchval(_APPEND, self._writer.epoch, *batch.arguments())
                     await projection.write(conn, ledger, self._references)
                     if snapshot_due:

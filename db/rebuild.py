@@ -8,7 +8,7 @@ from typing import NamedTuple
 import asyncpg
 
 from db.chain import Chain, Link
-from db.connect import connect
+from db.connect import connect, transaction
 from db.fold import PAGE, links
 from db.project import Projection
 from db.reference import References
@@ -71,7 +71,7 @@ async def rebuild(dsn: str, progress: Progress | None = None) -> int:
     conn = await connect(dsn, "qs_owner", name="quantsail rebuild", statement_timeout_ms=0)
     try:
         await lock(conn)
-        async with conn.transaction():
+        async with transaction(conn):
             await conn.execute("select qs.empty_projections()")
             ledger = Ledger()
             await _project(conn, ledger, "qs", progress)
@@ -86,14 +86,14 @@ async def would_change(dsn: str, progress: Progress | None = None) -> tuple[int,
     Raises ChainBroken, and InvariantError from the fold.
     """
     conn = await connect(dsn, "qs_owner", name="quantsail rebuild (dry run)", statement_timeout_ms=0)
-    transaction = conn.transaction(isolation="repeatable_read")
+    aside = conn.transaction(isolation="repeatable_read")
     try:
-        await transaction.start()
+        await aside.start()
         tables = await make_aside(conn)
         ledger = Ledger()
         await _project(conn, ledger, ASIDE, progress)
         found = [await _table_changes(conn, table) for table in tables]
-        await transaction.rollback()
+        await aside.rollback()
         return ledger.seq, [change for change in found if change.missing or change.extra or change.changed]
     finally:
         await conn.close()

@@ -22,7 +22,7 @@ import msgspec
 from db.anchors import Anchor, Anchors
 from db.backup import BackupError, DumpDamaged, Manifest, OtherLedger, read_manifest, sha256_of
 from db.clients import ClientFailed, Tools, run_client
-from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, connect, take_role, unreachable
+from db.connect import CONNECT_TIMEOUT_S, UNREACHABLE, connect, take_role, transaction, unreachable
 from db.embedded import SUPERUSER, EmbeddedServer
 from db.facts import Facts, changes, read_facts
 from db.migrate import DatabaseNewer, migrate
@@ -134,7 +134,7 @@ async def facts_of(dsn: str) -> Facts:
     """What is in a database now. Raises what connecting raises."""
     conn = await connect(dsn, "qs_owner", name="quantsail restore", statement_timeout_ms=0)
     try:
-        async with conn.transaction(isolation="repeatable_read"):
+        async with transaction(conn, isolation="repeatable_read"):
             return await read_facts(conn)
     finally:
         await conn.close()
@@ -218,7 +218,7 @@ async def swap(place: Place, scratch: str, name: str) -> None:
     await drop(place, old)
     conn = await _maintain(place)
     try:
-        async with conn.transaction():
+        async with transaction(conn):
             if await conn.fetchval("select exists (select from pg_database where datname = $1)", name):
                 await conn.execute(f"alter database {_quoted(name)} rename to {_quoted(old)}")
             await conn.execute(f"alter database {_quoted(scratch)} rename to {_quoted(name)}")
@@ -273,7 +273,7 @@ async def _make_roles(dsn: str) -> None:
     """Roles belong to the server, a dump brings none; the schema that roles.sql makes beside them is the dump's to make."""
     conn = await _admin(dsn)
     try:
-        async with conn.transaction():
+        async with transaction(conn):
             await conn.execute(read_sql("roles.sql"))
             await take_role(conn, "qs_owner")
             await conn.execute("drop schema qs")

@@ -15,6 +15,7 @@ import msgspec
 
 from db import archive
 from db.audit import AuditEntry, append
+from db.connect import transaction
 from engine.core.types import uuid7
 
 #: What `apply` raises when something stands against it; the database is as it was.
@@ -170,7 +171,7 @@ async def _set_hold(
     conn: asyncpg.Connection, subject: str, verb: Literal["HOLD", "RELEASE"], reason: str | None, by: str
 ) -> None:
     held = verb == "HOLD"
-    async with conn.transaction():
+    async with transaction(conn):
         table = await conn.fetchval(_SET_HOLD, subject, held, reason, by if held else None)
         if table is None:
             known = [r[0] for r in await conn.fetch("select subject from qs.retention_policies order by 1")]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from db.connect import transaction
 from db.records import RecordRefused, as_json, insert, moment, one_of, require, within
 from engine.core.canonical import CanonicalError, canonical_json, sha256_hex
 
@@ -104,7 +105,7 @@ async def draft(
         "trading_mode": trading_mode,
         "is_public": is_public,
     }
-    async with conn.transaction():
+    async with transaction(conn):
         made = str(await insert(conn, "strategies", row))
         await conn.execute(_VERSION, made, 1, sha256_hex(text.encode()), text)
     return made
@@ -125,7 +126,7 @@ async def revise(
     """
     text = _document(entry_rules, exit_rules, parameters)
     sha256 = sha256_hex(text.encode())
-    async with conn.transaction():
+    async with transaction(conn):
         current = await conn.fetchrow(_CURRENT, strategy_id)
         if current is None:
             raise RecordRefused(f"there is no strategy {strategy_id}")

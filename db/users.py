@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 
 from db import audit
+from db.connect import transaction
 from engine.core.text import safe_text
 from engine.core.types import uuid7
 
@@ -106,7 +107,7 @@ async def create(
     names = _names(full_name, first_name, last_name)
     user_id = uuid7(time.time_ns() // 1_000, os.urandom(16).hex())
     try:
-        async with conn.transaction():
+        async with transaction(conn):
             await conn.execute(_ADD, user_id, email, role, *names, timezone, currency)
             new = {"role": role, "timezone": timezone, "preferred_currency": currency}
             await audit.record(conn, "USER_CREATED", TABLE, user_id, actor=actor, user_id=user_id, new=new)
@@ -138,7 +139,7 @@ async def get(conn: asyncpg.Connection, user_id: str) -> User:
 
 async def verify(conn: asyncpg.Connection, user_id: str, *, actor: str) -> None:
     """The address was confirmed; a second time changes nothing. Raises UserUnknown."""
-    async with conn.transaction():
+    async with transaction(conn):
         await get(conn, user_id)
         if await conn.execute(_VERIFY, user_id) == "UPDATE 1":
             await audit.record(conn, "USER_VERIFIED", TABLE, user_id, actor=actor, user_id=user_id)
@@ -146,7 +147,7 @@ async def verify(conn: asyncpg.Connection, user_id: str, *, actor: str) -> None:
 
 async def signed_in(conn: asyncpg.Connection, user_id: str, *, actor: str) -> None:
     """Raises UserUnknown; UserRefused for one that may not sign in."""
-    async with conn.transaction():
+    async with transaction(conn):
         await get(conn, user_id)
         if await conn.execute(_SIGNED_IN, user_id) != "UPDATE 1":
             raise UserRefused(f"user {user_id} may not sign in: the account is not active")
@@ -163,7 +164,7 @@ async def rename(
     full_name: str = "",
 ) -> None:
     """Set all three names; `full_name` is made of the others where it is left out. Raises UserUnknown."""
-    async with conn.transaction():
+    async with transaction(conn):
         before = await get(conn, user_id)
         names = _names(full_name, first_name, last_name)
         await conn.execute(_RENAME, user_id, *names)
@@ -175,7 +176,7 @@ async def rename(
 
 async def delete(conn: asyncpg.Connection, user_id: str, *, actor: str) -> None:
     """Soft delete: the rows stay, the address is free again. Raises UserUnknown; UserRefused for the ledger's operator."""
-    async with conn.transaction():
+    async with transaction(conn):
         await get(conn, user_id)
         if await conn.execute(_DELETE, user_id) != "UPDATE 1":
             raise UserRefused(f"user {user_id} operates this ledger and cannot be deleted")

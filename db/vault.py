@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from db import audit
-from db.connect import KEY_NOT_IN_USE
+from db.connect import KEY_NOT_IN_USE, transaction
 from db.masterkey import KEY_BYTES, MasterKey, MasterKeyMissing, find_master_key, make_master_key
 from engine.core.canonical import canonical_json
 
@@ -190,7 +190,7 @@ async def open_vault(conn: asyncpg.Connection, config_home: Path, *, create: boo
 
 
 async def _first_key(conn: asyncpg.Connection, config_home: Path) -> list[Any]:
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute(_LOCK)
         rows: list[Any] = await conn.fetch(_KEYS)
         if rows:
@@ -263,7 +263,7 @@ async def rotate(conn: asyncpg.Connection, config_home: Path, *, actor: str) -> 
     NotTheOwner, and what `open_vault` raises.
     """
     await _be_owner(conn)
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute(_LOCK)
         rows = await conn.fetch(_KEYS)
         if not rows:
@@ -276,7 +276,7 @@ async def rotate(conn: asyncpg.Connection, config_home: Path, *, actor: str) -> 
     vault = await open_vault(conn, config_home)
     moved = 0
     for place in PLACES:
-        async with conn.transaction():
+        async with transaction(conn):
             moved += await _move(conn, vault, place)
     return moved + await _retire(conn, vault, actor)
 
@@ -284,7 +284,7 @@ async def rotate(conn: asyncpg.Connection, config_home: Path, *, actor: str) -> 
 async def _retire(conn: asyncpg.Connection, vault: Vault, actor: str) -> int:
     """Retire all keys but the current one; the rows that came in meanwhile are moved first."""
     moved = 0
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute(_LOCK)
         # FOR UPDATE waits for writers that have just used an old key (trigger key_in_use); later ones wait for us.
         old = await conn.fetch(
@@ -325,7 +325,7 @@ async def rewrap(conn: asyncpg.Connection, config_home: Path, new: MasterKey, *,
     Raises NotTheOwner, and what `open_vault` raises.
     """
     await _be_owner(conn)
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute(_LOCK)
         rows = [row for row in await conn.fetch(_KEYS) if row["wrapped_dek"] is not None]
         if not rows:

@@ -11,7 +11,7 @@ from db import audit
 from db.anchors import Anchor, AnchorError, Anchors, Log
 from db.chain import ChainBroken, Link
 from db.check import check
-from db.connect import connect
+from db.connect import connect, transaction
 from db.fingerprint import FingerprintError
 from db.rebuild import ASIDE, first_difference, make_aside, project_all
 from engine.core.ledger import LAYOUT, Ledger
@@ -127,7 +127,7 @@ async def verify(dsn: str, anchors: Path | None = None) -> VerifyReport:
 
 
 async def _walk(conn: asyncpg.Connection, walk: _Walk) -> None:
-    async with conn.transaction(isolation="repeatable_read"):
+    async with transaction(conn, isolation="repeatable_read"):
         tables = await make_aside(conn)
         walk.snapshots = {row["seq"]: row["state_hash"] for row in await conn.fetch(_SNAPSHOTS, str(LAYOUT))}
         async for link in project_all(conn, walk.ledger, ASIDE):

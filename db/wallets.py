@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from db.connect import transaction
 from db.records import as_json, ensure_partitions, insert, moment, require, within
 
 _EVM = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -142,7 +143,7 @@ async def event(
         "is_first_since_watch": is_first_since_watch,
         "raw_data": raw_data,
     }
-    async with conn.transaction():
+    async with transaction(conn):
         await conn.execute(_NAME_LOCK, chain, tx_hash, str(log_index))
         known: str | None = await conn.fetchval(_KNOWN, chain, tx_hash, log_index)
         if known is not None:

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from db.chain import JournalRefused
-from db.connect import CONFLICT, FENCED, MALFORMED, ConnectError, RoleRefused, connect
+from db.connect import CONFLICT, FENCED, MALFORMED, ConnectError, RoleRefused, connect, transaction
 from engine.ports import JournalConflict, JournalError, JournalFenced, JournalUnavailable
 
 #: A killed engine's backend may live some milliseconds longer than its process.
@@ -203,7 +203,7 @@ async def lock(conn: asyncpg.Connection, own_backend: int = 0) -> None:
             return
         holder = await conn.fetchrow(_HOLDER)
         if holder is not None and own_backend and holder["backend"] == own_backend:
-            async with conn.transaction():
+            async with transaction(conn):
                 await conn.execute("set local role none")  # the session is the login's, and no role of ours may end it
                 await conn.execute("select pg_terminate_backend($1)", own_backend)
         if attempt < _LOCK_TRIES - 1:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from db.connect import transaction
 from engine.core.types import Mode
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ async def of_database(conn: Any, gone: Callable[[Fact], None]) -> tuple[list[Aud
     ]  # fmt: skip
     for section, part in parts:
         try:
-            async with conn.transaction():
+            async with transaction(conn):
                 for fact in await part():
                     gone(fact)
         except Exception as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from db import configs, rebuild, verify
+from db import configs, journal, rebuild, verify
 from db import outage as patience
 from db.connect import connect
 from db.embedded import EmbeddedServer, PgBinaries
@@ -245,15 +245,42 @@ async def test_entries_stop_exits_go_on_and_the_journal_catches_up(
     assert (await rebuild.would_change(server.dsn("live", "qs_admin")))[1] == []
 
 
+async def test_a_server_that_freezes_within_a_transaction_holds_nothing_up(
+    server: EmbeddedServer, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await prepared(server)
+    async with desk(url, monkeypatch) as live:
+        await in_a_position(live)
+        write, thaws = journal.Projection.write, []
+
+        async def freezing(self: Any, *args: Any) -> None:
+            """The events are appended, not committed; then the server answers nothing, a rollback neither."""
+            if not thaws:
+                thaws.append(freeze(server))
+            await write(self, *args)
+
+        monkeypatch.setattr(journal.Projection, "write", freezing)
+        try:
+            await live.bar(99, 99.5, 90, 95)  # through the stop
+            await live.settled(lambda: live.is_down and not live.ledger.positions, "the exit, in memory")
+            assert (await asyncio.wait_for(live.ask(Verb.HALT, "it hangs"), 30)).done
+        finally:
+            thaws[0]()
+        await live.settled(lambda: not live.is_down, "it is back")
+        hashes = {e.seq: e.hash for e in live.client.events(0)}
+    written = await written_hashes(url)
+    assert {seq: written[seq] for seq in hashes} == hashes
+
+
 async def test_a_batch_that_arrived_though_its_answer_was_lost_is_recognised(
     server: EmbeddedServer, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = await prepared(server)
     async with desk(url, monkeypatch) as live:
         await in_a_position(live)
-        journal = live.session.journal
-        assert journal is not None
-        commit, lost, gate = journal.inner._commit, [], asyncio.Event()
+        inner = live.session.journal and live.session.journal.inner
+        assert inner is not None
+        commit, lost, gate = inner._commit, [], asyncio.Event()
 
         async def deaf(batch: Any, ledger: Any) -> None:
             """The real commit; of the first, the answer gets lost, and what follows waits until more is kept."""
@@ -264,7 +291,7 @@ async def test_a_batch_that_arrived_though_its_answer_was_lost_is_recognised(
                 lost.append(batch.chain.seq)
                 raise JournalUnavailable("the answer was lost")
 
-        monkeypatch.setattr(journal.inner, "_commit", deaf)
+        monkeypatch.setattr(inner, "_commit", deaf)
         await live.bar(99, 99.5, 90, 95)  # through the stop: several batches
         await live.settled(lambda: not live.ledger.positions, "the exit")
         assert lost and live.ledger.seq > lost[0] and live.is_down
