@@ -121,7 +121,8 @@ class Keepers:
                 written, seen, shown = now, seq, number
                 with contextlib.suppress(OSError):
                     status.write(self._session.directory, snapshot, running=True)
-            lag_ms = await _next(BEAT_S) * 1_000
+            worked_s = loop.time() - now  # whatever else is due waits for that, too
+            lag_ms = (worked_s + await _next(BEAT_S)) * 1_000
             lags_ms.append(lag_ms)
             self._session.client.lag_ms = max(lags_ms)
             if (meter := self._session.meter) is not None:
