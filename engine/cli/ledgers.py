@@ -24,6 +24,10 @@ class LedgerEntry(NamedTuple):
         return status.is_running(self.status)
 
     @property
+    def silent(self) -> bool:
+        return status.is_silent(self.status)
+
+    @property
     def latched(self) -> bool:
         return Latch(self.directory).is_set()
 

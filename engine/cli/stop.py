@@ -39,10 +39,8 @@ def halt(ledger: str, reason: str, *, wait: bool, as_json: bool = False) -> int:
         except OSError as error:  # the others must be latched all the same
             failed.append(f"{entry.name}: NOT latched: {error.strerror or error}")
             continue
-        ended = (
-            "its engine is SILENT" if status.is_silent(entry.status) else "no engine is running; it will start HALTED"
-        )
-        what = "halting" if entry.running else ended
+        what = "its engine is SILENT" if entry.silent else "no engine is running; it will start HALTED"
+        what = "halting" if entry.running else what
         said.append({"ledger": entry.name, "latched": True, "running": entry.running})
         if not as_json:
             print(f"{entry.name}: latched ({what})", flush=True)
@@ -101,17 +99,16 @@ def entries_open(now: dict[str, Any]) -> int:
 def end_engine(ledger: str) -> int:
     """SIGTERM to the engine of a ledger, and wait until it has gone."""
     entry = choose(ledger)
-    if status.is_silent(entry.status):
+    if entry.status is None or not (entry.running or entry.silent):
+        fail(f"{entry.name}: no engine is running", Exit.NOT_RUNNING)
+    pid = int(entry.status["pid"])
+    if entry.silent:
         # The number may have gone to another program since: not ours to end.
-        pid = (entry.status or {}).get("pid")
         fail(
             f"{entry.name}: process {pid} is there and has stopped writing; `quantsail halt` holds it, and `kill {pid}` "
             "ends it if it is quantsail's",
             Exit.NOT_RUNNING,
         )
-    if not entry.running or entry.status is None:
-        fail(f"{entry.name}: no engine is running", Exit.NOT_RUNNING)
-    pid = int(entry.status["pid"])
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
     while _still_runs(entry, pid):
@@ -129,15 +126,13 @@ def _still_runs(entry: LedgerEntry, pid: int) -> bool:
 
 def show_status(ledger: str, *, as_json: bool, plain: bool = False) -> int:
     """The newest picture that the engine wrote, and whether it still runs; with `plain` all of it."""
-    from engine.cli.status_page import ages
-    from engine.cli.status_page import plain as page
+    from engine.cli.status_page import ages, plain as page
 
     entry = opened(ledger)
     now = dict(entry.status or {})
-    silent = status.is_silent(now)
     now["ledger"] = entry.name
     now["running"] = entry.running
-    now["silent"] = silent
+    now["silent"] = entry.silent
     now["latched"] = entry.latched
     now["age_s"] = round(time.time() - float(now["written_at"]), 1) if "written_at" in now else None
     latched = Latch(entry.directory).read()
