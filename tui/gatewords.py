@@ -54,31 +54,29 @@ def rules_said(source: str) -> str:
 
 def is_least(gate: str, actual: str, limit: str, verdict: str) -> bool:
     """Whether the limit is one from below. Of a symbol's rules the least order is; a step or a most that was not kept is not."""
-    if gate != "INSTRUMENT_RULES":
-        return gate == "LIQUIDATION_DISTANCE"
-    try:
-        return bool(limit) and (verdict == "ALLOWED" or Decimal(actual) < Decimal(limit))
-    except InvalidOperation:
+    if not _is_number(limit):
         return False
+    if gate == "INSTRUMENT_RULES":
+        return verdict == "ALLOWED" or (_is_number(actual) and Decimal(actual) < Decimal(limit))
+    return gate == "LIQUIDATION_DISTANCE"
 
 
-def limit_said(gate: str, actual: str, limit: str, verdict: str) -> str:
+def limit_said(gate: str, actual: str, limit: str, verdict: str, least: str = "≥ ") -> str:
     """ "60", or "≥ 5" of a limit from below."""
-    return f"≥ {tidy(limit)}" if is_least(gate, actual, limit, verdict) and _is_number(limit) else tidy(limit)
+    return f"{least if is_least(gate, actual, limit, verdict) else ''}{tidy(limit)}"
 
 
 def compared(gate: str, actual: str, limit: str, verdict: str) -> str:
     """ "42.1 / 60"; of a limit from below what is true: "1,489 ≥ 5" or "3 < 5"."""
     sign = "/"
-    if is_least(gate, actual, limit, verdict) and _is_number(actual) and _is_number(limit):
+    if is_least(gate, actual, limit, verdict) and _is_number(actual):
         sign = "≥" if Decimal(actual) >= Decimal(limit) else "<"
     return f"{tidy(actual)} {sign} {tidy(limit)}"
 
 
 def against(gate: str, actual: str, limit: str, verdict: str) -> str:
     """ "42.1 against 60", "3 against at least 5"."""
-    least = "at least " if is_least(gate, actual, limit, verdict) and _is_number(limit) else ""
-    return f"{tidy(actual)} against {least}{tidy(limit)}"
+    return f"{tidy(actual)} against {limit_said(gate, actual, limit, verdict, 'at least ')}"
 
 
 def _is_number(text: str) -> bool:

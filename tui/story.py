@@ -14,7 +14,7 @@ from engine.core import events as ev
 from engine.core.text import safe_text
 from engine.core.types import MINUTE_US, SECOND_US, Verdict
 from engine.history import Told
-from tui.gatewords import against, gate_label, tidy
+from tui.gatewords import gate_label, limit_said, tidy
 from tui.glyphs import fmt_datetime, fmt_money
 from tui.viewmodel import Line, Span, change, quantity
 from tui.widgets.eventtext import LEVEL_STYLES, describe
@@ -174,8 +174,8 @@ def _gates(events: Sequence[ev.Event]) -> Iterator[Line]:
             verdict = _VERDICTS.get(gate.verdict, Span(safe_text(str(gate.verdict), 8), "warn"))
             line = [Span("  "), verdict, Span(f" {gate_label(gate.gate):<15}")]
             if gate.actual or gate.limit not in ("", "none"):
-                said = against(gate.gate, gate.actual, gate.limit, gate.verdict)
-                line += [Span(f" {tidy(gate.actual)}", "strong"), Span(said.removeprefix(tidy(gate.actual)), "dim")]
+                limit = limit_said(gate.gate, gate.actual, gate.limit, gate.verdict, "at least ")
+                line += [Span(f" {tidy(gate.actual)}", "strong"), Span(f" against {limit}", "dim")]
             else:
                 line.append(Span(" no limit is set", "dim"))
             line.append(Span(f", {tidy(gate.margin)} left" if gate.margin else "", "dim"))
