@@ -28,9 +28,9 @@ from engine.core.events import (
     Numbered,
     Recorded,
     SignalGenerated,
+    decode as decode_event,
+    encode as encode_event,
 )
-from engine.core.events import decode as decode_event
-from engine.core.events import encode as encode_event
 from engine.core.inputs import Cause
 from engine.ports import JournalError
 

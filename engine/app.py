@@ -13,8 +13,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from db import candles
-from db import configs as config_store
+from db import candles, configs as config_store
 from db.check import check_start
 from db.connect import OPERATOR, connect
 from db.database import Database
@@ -23,8 +22,7 @@ from db.outage import OutageJournal
 from db.queries import Queries
 from engine import paths, publish, status
 from engine.client import ConfigLine, EquityPoint
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.canonical import decimal_text
 from engine.core.config import ConfigError, default_config, parse_config
 from engine.core.context import State

@@ -11,8 +11,7 @@ import structlog
 
 from engine import activation
 from engine.activation import ActivationRefused
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.context import begin
 from engine.core.inputs import Command
 from engine.core.setup import Setup

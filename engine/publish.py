@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from engine import client as cl
-from engine.core import events as ev
-from engine.core import risk
+from engine.core import events as ev, risk
 from engine.core.config import BotConfig
 from engine.core.ledger import Ledger, drawdown
 from engine.core.margin import equity, mark_of

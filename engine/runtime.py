@@ -16,8 +16,7 @@ import structlog
 
 from engine.activation import LoadConfig
 from engine.commanding import Asked, Commands
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.books import House
 from engine.core.context import State, begin
 from engine.core.inputs import (

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from db import audit
-from db import configs as config_store
+from db import audit, configs as config_store
 from db.connect import OPERATOR, connect
 from engine.client import ConfigLine
 from engine.config_diff import diff

@@ -150,8 +150,7 @@ def _state(segment: dict[str, Any]) -> str:
 
 def maintain(ledger: str, *, as_json: bool) -> int:
     """Run the maintenance job once, as the engine does every hour."""
-    from db.maintenance import default_archive
-    from db.maintenance import maintain as job
+    from db.maintenance import default_archive, maintain as job
 
     name = target(ledger)
 

@@ -12,8 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import msgspec
 
-from engine.core import bar_exits, entries, exits
-from engine.core import events as ev
+from engine.core import bar_exits, entries, events as ev, exits
 from engine.core.bar_exits import Bar, Held, Stop
 from engine.core.context import Context
 from engine.core.market import Runner, Series

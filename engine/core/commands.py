@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from engine.core import events as ev
-from engine.core import exits
+from engine.core import events as ev, exits
 from engine.core.books import House
 from engine.core.consequences import state_changed
 from engine.core.context import Context

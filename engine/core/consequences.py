@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.core import events as ev
-from engine.core import exits, risk
+from engine.core import events as ev, exits, risk
 from engine.core.books import actor_of
 from engine.core.context import Context
 from engine.core.entries import alert, cancel, close_position, place_exits

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from engine.core import bars, exits, risk
-from engine.core import events as ev
+from engine.core import bars, events as ev, exits, risk
 from engine.core.commands import bot_status, on_command, on_house
 from engine.core.consequences import FLATTEN_TRIES, FOLLOWERS, moved, tripped
 from engine.core.context import Context, State, begin

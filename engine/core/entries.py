@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from engine.core import events as ev
-from engine.core import exits, risk
+from engine.core import events as ev, exits, risk
 from engine.core.context import Context
 from engine.core.market import Runner, Series
 from engine.core.orders import Order

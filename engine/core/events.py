@@ -18,71 +18,29 @@ from engine.core.event_base import (
 )
 from engine.core.order_events import (
     CancelRequested as CancelRequested,
-)
-from engine.core.order_events import (
     GateChanged as GateChanged,
-)
-from engine.core.order_events import (
     GateResult as GateResult,
-)
-from engine.core.order_events import (
     IntentEvaluated as IntentEvaluated,
-)
-from engine.core.order_events import (
     OrderAccepted as OrderAccepted,
-)
-from engine.core.order_events import (
     OrderAdopted as OrderAdopted,
-)
-from engine.core.order_events import (
     OrderCanceled as OrderCanceled,
-)
-from engine.core.order_events import (
     OrderDenied as OrderDenied,
-)
-from engine.core.order_events import (
     OrderExpired as OrderExpired,
-)
-from engine.core.order_events import (
     OrderFilled as OrderFilled,
-)
-from engine.core.order_events import (
     OrderInDoubt as OrderInDoubt,
-)
-from engine.core.order_events import (
     OrderRejected as OrderRejected,
-)
-from engine.core.order_events import (
     OrderSubmitted as OrderSubmitted,
-)
-from engine.core.order_events import (
     SignalGenerated as SignalGenerated,
 )
 from engine.core.position_events import (
     DayStarted as DayStarted,
-)
-from engine.core.position_events import (
     DustKept as DustKept,
-)
-from engine.core.position_events import (
     EquitySampled as EquitySampled,
-)
-from engine.core.position_events import (
     ExitsMoved as ExitsMoved,
-)
-from engine.core.position_events import (
     FundingPaid as FundingPaid,
-)
-from engine.core.position_events import (
     MarginChanged as MarginChanged,
-)
-from engine.core.position_events import (
     PositionClosed as PositionClosed,
-)
-from engine.core.position_events import (
     PositionLiquidated as PositionLiquidated,
-)
-from engine.core.position_events import (
     PositionOpened as PositionOpened,
 )
 from engine.core.types import (

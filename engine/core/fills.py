@@ -7,8 +7,7 @@ from math import isfinite
 
 import msgspec
 
-from engine.core import events as ev
-from engine.core import margin
+from engine.core import events as ev, margin
 from engine.core.context import Context
 from engine.core.entries import alert
 from engine.core.inputs import FillReport, Funding, LiquidationReport

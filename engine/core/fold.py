@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core import books, fold_orders
-from engine.core import events as ev
+from engine.core import books, events as ev, fold_orders
 from engine.core.books import BotBook, House
 from engine.core.inputs import Cause
 from engine.core.ledger import Ledger, Stop, arranged, by_age, by_number

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core import books
-from engine.core import events as ev
-from engine.core import orders as order_rules
+from engine.core import books, events as ev, orders as order_rules
 from engine.core.ledger import Ledger
 from engine.core.orders import Order
 from engine.core.positions import Account, Position, adopted, apply_fill, apply_funding, conserve, holds, keep_dust

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core import events as ev
-from engine.core import orders
+from engine.core import events as ev, orders
 from engine.core.context import Context
 from engine.core.entries import alert, taken_back
 from engine.core.inputs import OrderReport

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.figures import Figure as F
-from tests.bench.figures import Section
+from tests.bench.figures import Figure as F, Section
 
 SECTIONS = (
     Section(

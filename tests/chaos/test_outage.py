@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from db import configs, journal, rebuild, verify
-from db import outage as patience
+from db import configs, journal, outage as patience, rebuild, verify
 from db.connect import connect
 from db.embedded import EmbeddedServer, PgBinaries
 from db.fold import fold

@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.config import parse_config
 from engine.core.context import State, begin
 from engine.core.fold import evolve

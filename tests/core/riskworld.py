@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core import events as ev
-from engine.core import risk
+from engine.core import events as ev, risk
 from engine.core.config import parse_config
 from engine.core.events import GateResult
 from engine.core.fold import evolve

@@ -13,8 +13,7 @@ import numpy as np
 import talib
 
 from engine.columns import signal_columns
-from engine.core import indicators as ta
-from engine.core import rules
+from engine.core import indicators as ta, rules
 from engine.core.evaluate import BITS, compile_rules
 from engine.core.inputs import Candle
 from engine.core.rules import parse_rules

@@ -14,8 +14,7 @@ import pytest
 from db.memory import MemoryJournal
 from engine.case_files import read_cases
 from engine.cases import REASONS, CaseTrade, run_case
-from engine.core import bars
-from engine.core import events as ev
+from engine.core import bars, events as ev
 from engine.core.fold import evolve
 from engine.core.ledger import Ledger
 from engine.venues.bars import CurrentBars

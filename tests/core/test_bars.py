@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from db.memory import MemoryStore
-from engine.core import bars
-from engine.core import events as ev
+from engine.core import bars, events as ev
 from engine.core.bar_exits import Bar, Held, Stop, candidates, initial_stop, tightened, trailed
 from engine.core.config import Config, Exits, Trailing
 from engine.core.context import begin

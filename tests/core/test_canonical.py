@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from engine.core.canonical import CanonicalError, canonical_json, decimal_text, sha256_hex
 from engine.core.inputs import Cause

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import talib
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from engine.columns import ColumnStrategy, evaluate_columns, feature_column, series_columns, signal_columns
 from engine.core.evaluate import BITS, compile_rules

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.config import parse_config
 from engine.core.inputs import FillReport, OrderReport
 from engine.core.positions import check_conservation

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core import decide
-from engine.core import events as ev
+from engine.core import decide, events as ev
 from engine.core.config import ConfigError, parse_config
 from engine.core.context import begin
 from engine.core.entries import close_position, enter

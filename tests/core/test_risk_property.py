@@ -5,11 +5,9 @@ from __future__ import annotations
 from decimal import Decimal as D
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from engine.core import events as ev
-from engine.core import risk
+from engine.core import events as ev, risk
 from engine.core.context import State
 from engine.core.decide import step
 from engine.core.inputs import PHASE_VENUE, Cause, FillReport, OrderReport

@@ -7,8 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from engine.core.indicators import PRICES
 from engine.core.rules import NODES_MAX, RuleDocument, RuleError, parse_rules

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from engine.core.inputs import Candle
 from engine.core.timeframes import HigherBars, TimeframeError, check_timeframe, higher_columns

@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from engine.core.types import InstrumentKind
 from engine.instruments import instrument_for, instrument_from_market, kind_of, split_symbol

@@ -6,8 +6,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from engine.core.inputs import Candle, Tick
 from engine.core.types import DAY_US, MINUTE_US, money

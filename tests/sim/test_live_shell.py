@@ -18,8 +18,7 @@ import pytest
 from db import candles, configs
 from db.connect import connect
 from db.maintenance import rollup
-from engine import app, keepers
-from engine import house as limits
+from engine import app, house as limits, keepers
 from engine.app import Session
 from engine.commanding import Asked
 from engine.core import events as ev

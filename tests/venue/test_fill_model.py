@@ -7,8 +7,7 @@ from math import inf, nextafter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from engine.core.config import Costs
 from engine.core.inputs import Book, Candle, Quote, Trade

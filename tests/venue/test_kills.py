@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.venue.desk import MODES, PERP, PaperDesk
 from tests.venue.test_fill_model import act, barred, booked, cancelled, quoted, sent, traded

@@ -13,11 +13,13 @@ from operator import attrgetter, itemgetter
 import msgspec
 
 from engine.core.events import GateResult
-from engine.core.risk import conduct_gates as conduct
-from engine.core.risk import custom_gate as own_rules
-from engine.core.risk import house_gates as house
-from engine.core.risk import money_gates as money
-from engine.core.risk import order_gates as order
+from engine.core.risk import (
+    conduct_gates as conduct,
+    custom_gate as own_rules,
+    house_gates as house,
+    money_gates as money,
+    order_gates as order,
+)
 from engine.core.risk.view import GateFunction, Intent, Plan, Sheet, View
 from engine.core.risk.words import passes
 from engine.core.types import ALLOWED, BLOCKED, WARNED, Verdict
