@@ -255,7 +255,7 @@ def _of_cockpit(frame: Frame) -> Iterable[Banner]:
 def _of_engine(frame: Frame, snapshot: Snapshot) -> Iterable[Banner]:
     silent = frame.mono - snapshot.beat_mono
     if snapshot.error:
-        text = f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - {key_of('quit')}, then start it again"
+        text = f"ENGINE STOPPED {safe_text(snapshot.error, 120)} - {key_of('quit')}, restart"
         yield Banner("CRIT", text, f"stopped {snapshot.error}")
     elif silent > STUCK_AFTER_S:
         age = fmt_age_us(int(silent) * SECOND_US)
