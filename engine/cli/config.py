@@ -63,20 +63,24 @@ def read_document(path: Path) -> Any:
 
 
 def load_config(path: Path) -> Config:
-    """The config of a file, its Python strategies tried. Raises ConfigError and StrategyError, exits as `read_document`."""
-    from engine.core.config import parse_config
-    from engine.strategies import factories_for
+    """The config of a file, its Python strategies tried. Exits as `read_document`, also where the document is refused."""
+    from engine.core.config import ConfigError, parse_config
+    from engine.strategies import StrategyError, factories_for
 
-    config = parse_config(read_document(path))
-    with redirect_stdout(sys.stderr):  # what a package prints is not our answer
-        factories_for(config)
+    document = read_document(path)
+    try:
+        config = parse_config(document)
+        with redirect_stdout(sys.stderr):  # what a package prints is not our answer
+            factories_for(config)
+    except (ConfigError, StrategyError) as error:
+        fail(f"{path}: {error}")
     return config
 
 
 def check(path: Path, timeframe: str, *, as_json: bool) -> int:
     """Whether a file is a good config, how many bars each bot needs, and what a person should know of it. No ledger needed."""
     from engine.cli.strategies import strategies_of
-    from engine.core.config import config_sha256, parse_config
+    from engine.core.config import ConfigError, config_sha256, parse_config
     from engine.core.rules import unknown
     from engine.core.timeframes import TimeframeError
     from engine.core.types import TIMEFRAMES_US
@@ -84,11 +88,11 @@ def check(path: Path, timeframe: str, *, as_json: bool) -> int:
     if timeframe not in TIMEFRAMES_US:
         fail(unknown("timeframe", timeframe, TIMEFRAMES_US), Exit.USAGE)
     document = read_document(path)
-    config = parse_config(document)
     try:
+        config = parse_config(document)
         with redirect_stdout(sys.stderr):
             bots = {found["bot"]: found["warmup_bars"] for found in strategies_of(document, TIMEFRAMES_US[timeframe])}
-    except TimeframeError as error:
+    except (ConfigError, TimeframeError) as error:
         fail(f"{path}: {error}")
     sha256, told = config_sha256(config), list(notes(config))
     if as_json:

@@ -17,7 +17,6 @@ from engine.cli.config_schema import DECIMAL_PATTERN, json_schema
 from engine.cli.exits import Exit
 from engine.config_text import without_comments
 from engine.core.config import DEFAULT_STRATEGY, Config, ConfigError, canonical, default_config, parse_config
-from engine.strategies import StrategyError
 from tests.json_schema import faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,13 +91,26 @@ def test_what_may_not_be_meant_is_noted(changes: dict[str, Any], says: str) -> N
     assert list(notes(default_config())) == []
 
 
-def test_what_is_not_good_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match=r"\$\.bots\[0\]\.sizng: unknown key 'sizng'; did you mean 'sizing'"):
-        check(stored(tmp_path, {"bots": [BOT | {"sizng": {}}]}), "1m", as_json=False)
-    for name, act in (("check", lambda path: check(path, "1m", as_json=False)), ("load", load_config)):
-        with pytest.raises((ConfigError, StrategyError), match="bot a: unknown strategy 'turtel'"):
-            act(stored(tmp_path, {"bots": [{"name": "a", "strategy": {"python": "turtel"}}]}))
-        assert name
+@pytest.mark.parametrize("act", [lambda path: check(path, "1m", as_json=False), load_config], ids=["check", "load"])
+@pytest.mark.parametrize(
+    ("bot", "said"),
+    [
+        (BOT | {"sizng": {}}, "$.bots[0].sizng: unknown key 'sizng'; did you mean 'sizing'?"),
+        ({"name": "a", "strategy": {"python": "turtel"}}, "bot a: unknown strategy 'turtel'"),
+    ],
+    ids=["key", "strategy"],
+)
+def test_what_is_not_good_is_refused_and_its_file_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], act: Any, bot: dict[str, Any], said: str
+) -> None:
+    path = stored(tmp_path, {"bots": [bot]})
+    with pytest.raises(SystemExit) as ended:
+        act(path)
+    assert ended.value.code == Exit.REFUSED
+    assert capsys.readouterr().err.startswith(f"quantsail: {path}: {said}")
+
+
+def test_an_unknown_timeframe_is_a_fault_of_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         check(stored(tmp_path, {"bots": [BOT]}), "1x", as_json=False)
     assert ended.value.code == Exit.USAGE and "unknown timeframe '1x'" in capsys.readouterr().err
