@@ -1,6 +1,7 @@
 """The console script. Errors are one line on stderr and an exit status of `engine.cli.exits`, never a traceback.
 
 `quantsail halt` is taken before the command line library is imported: the way out must be fast and must not depend on it.
+So is the cockpit with its ordinary options: its first picture would wait for every other command to be built.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ def main() -> None:
     argv = sys.argv[1:]
     try:
         code = _halt_at_once(argv)
+        if code is None:
+            code = _cockpit_at_once(argv)
         raise SystemExit(_by_typer(argv) if code is None else code)
     except KeyboardInterrupt as error:
         fail("interrupted", code_of(error))
@@ -34,27 +37,62 @@ def main() -> None:
 
 def _halt_at_once(argv: Sequence[str]) -> int | None:
     """`halt` with its ordinary options; None for everything else, which is then Typer's to run or to refuse."""
-    if not argv or argv[0] != "halt" or "_QUANTSAIL_COMPLETE" in os.environ:
+    if not argv or argv[0] != "halt":
         return None
     from engine.cli.stop import halt
     from engine.halt import HALT_REASON
 
-    values = {"--reason": HALT_REASON, "--ledger": ""}
-    flags = {"--wait": False, "--json": False}
-    words = iter(argv[1:])
-    for word in words:
+    values, flags = {"--reason": HALT_REASON, "--ledger": ""}, {"--wait": False, "--json": False}
+    if not _taken(["--reason" if word == "-r" else word for word in argv[1:]], values, flags):
+        return None
+    return halt(values["--ledger"], values["--reason"], wait=flags["--wait"], as_json=flags["--json"])
+
+
+def _cockpit_at_once(argv: Sequence[str]) -> int | None:
+    """The cockpit with its ordinary options; None for everything else. Raises OptionsError."""
+    values, flags = dict(COCKPIT_VALUES), {"--view": False, "--mouse": False, "--no-mouse": False}
+    if not _taken(argv, values, flags) or (flags["--mouse"] and flags["--no-mouse"]):
+        return None
+    try:
+        simulate, seed = (int(values[name]) if values[name] else None for name in ("--simulate", "--seed"))
+    except ValueError:
+        return None
+    from engine.cli.run import make_options, run_cockpit
+
+    live_data, timeframe, speed, ledger, balance = (
+        values[name] for name in ("--live-data", "--timeframe", "--speed", "--ledger", "--balance")
+    )
+    options = make_options(None, simulate, live_data, None, timeframe, speed, seed, ledger, balance, default_speed=60)
+    return run_cockpit(options, mouse=not flags["--no-mouse"], view=flags["--view"])
+
+
+#: The cockpit's options that take one value, and what they are without it: as in `engine.cli.app` (a test compares the two).
+COCKPIT_VALUES = {
+    "--simulate": "",
+    "--live-data": "",
+    "--timeframe": "1m",
+    "--speed": "",
+    "--seed": "",
+    "--ledger": "",
+    "--balance": "10000",
+}
+
+
+def _taken(words: Sequence[str], values: dict[str, str], flags: dict[str, bool]) -> bool:
+    """Put the options of a command line into `values` and `flags`; False when there is anything else in it."""
+    rest = iter(words)
+    for word in rest:
         name, has_value, value = word.partition("=")
-        name = "--reason" if word == "-r" else name
         if word in flags:
             flags[word] = True
         elif name in values:
-            found = value if has_value else next(words, None)
-            if found is None:
-                return None
+            found = value if has_value else next(rest, None)
+            if not found:
+                return False
             values[name] = found
         else:
-            return None
-    return halt(values["--ledger"], values["--reason"], wait=flags["--wait"], as_json=flags["--json"])
+            return False
+    return "_QUANTSAIL_COMPLETE" not in os.environ
 
 
 def _by_typer(argv: Sequence[str]) -> int:

@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from engine.cli import run
+from engine.cli.app import app
 from engine.cli.docs import markdown
 from engine.cli.exits import MEANINGS, Exit
-from engine.cli.main import _halt_at_once
+from engine.cli.main import COCKPIT_VALUES, _by_typer, _cockpit_at_once, _halt_at_once
 from engine.core.text import safe_text
 from engine.halt import HALT_REASON
 from tests.chaos.world import ROOT
@@ -22,9 +26,10 @@ from tests.tui.program import Program
 HEAVY = ("numpy", "pydantic", "asyncpg", "structlog", "textual", "ccxt", "psycopg", "typer")
 
 
-def modules_after(desk: Desk, *words: str) -> set[str]:
-    """Top-level modules that a command has imported by its end."""
+def modules_after(desk: Desk, *words: str, before: str = "") -> set[str]:
+    """Top-level modules that a command has imported by its end, run after some lines of Python."""
     program = (
+        f"{before}\n"
         "import sys, runpy, json\n"
         "try:\n    runpy.run_module('engine.cli.main', run_name='__main__')\n"
         "except SystemExit as error:\n    assert not error.code, error.code\n"
@@ -59,6 +64,46 @@ def test_help_imports_nothing_heavy(desk: Desk) -> None:
 )
 def test_what_is_not_a_plain_halt_is_left_to_typer(words: list[str]) -> None:
     assert _halt_at_once(words) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status",
+        "--help",
+        "--version",
+        "--simulate",
+        "--simulate x",
+        "--simulate=",
+        "--simulate 1 run",
+        "--view=1",
+        "-- --view",
+        "--mouse --no-mouse",
+        "--bogus",
+        "--replay x.csv",
+        "--symbol BTC/USDT",
+    ],
+)
+def test_what_is_not_the_plain_cockpit_is_left_to_typer(words: str) -> None:
+    assert _cockpit_at_once(words.split()) is None
+
+
+def test_the_cockpit_starts_with_the_options_that_typer_would_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(run, "run_cockpit", lambda options, *, mouse, view: started.append((options, mouse, view)) or 0)
+    full = "--simulate=7 --speed max --seed 3 --ledger a --balance 12.5 --timeframe 5m --live-data kraken --view --no-mouse"
+    for words in ([], full.split(), ["--mouse", "--speed", "30", "--speed", "20", "--simulate", "-1"]):
+        assert _cockpit_at_once(words) == _by_typer(words) == 0
+        at_once, by_typer = started[-2:]
+        assert at_once == by_typer
+    assert len({str(one) for one in started}) == 3
+    known = {option for param in get_command(app).params for option in (*param.opts, *param.secondary_opts)}
+    assert {*COCKPIT_VALUES, "--view", "--mouse", "--no-mouse"} < known
+
+
+def test_the_cockpit_is_started_without_the_command_line_library(desk: Desk) -> None:
+    ended = "import sys; from tui import driver; driver.terminal_problem = lambda: sys.exit(0)"
+    assert "typer" not in modules_after(desk, "--view", before=ended)
 
 
 def test_a_halt_that_typer_parses_has_the_same_options(desk: Desk) -> None:
