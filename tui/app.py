@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,9 +29,9 @@ from tui.past import OF_THE_PRESENT, TimeKeys, Travelling
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
 from tui.screens.base import LEAST_HEIGHT, LEAST_WIDTH, CockpitScreen
-from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog, Dialog
 from tui.screens.palette import Palette
+from tui.screens.starting import STARTING, StartingScreen, late
 from tui.screens.welcome import FirstRun, WelcomeDialog
 from tui.settings import Settings
 from tui.sizing import grow
@@ -56,16 +55,6 @@ RETURN_STOPPED = 0
 RETURN_TERMINAL_LOST = 129
 
 
-def _late(name: str) -> Callable[[], Screen[Any]]:
-    """A screen that is imported when it is first looked at."""
-
-    def make() -> Screen[Any]:
-        screen: Screen[Any] = getattr(import_module(f"tui.screens.{name}"), f"{name.title()}Screen")()
-        return screen
-
-    return make
-
-
 class CockpitApp(Travelling, crash.CockpitApp[int]):
     """The screen of one engine. `run()` returns RETURN_STOPPED or RETURN_TERMINAL_LOST, or None after a screen error.
 
@@ -77,10 +66,9 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
     # A bare name would be looked for beside the file of a subclass.
     CSS_PATH = str(Path(__file__).with_name("cockpit.tcss"))
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "dashboard": DashboardScreen,
-        **{name: _late(name) for name in ("orders", "events", "charts", "gates", "configs", "bots", "operations")},
+        name: late(name)
+        for name in ("dashboard", "orders", "events", "charts", "gates", "configs", "bots", "operations")
     }
-    DEFAULT_MODE = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
     HORIZONTAL_BREAKPOINTS = [
         (0, "-tiny"),
@@ -104,8 +92,9 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
     ) -> None:
         self.settings = watch.settings if watch is not None else Settings()
         # Textual builds its first stack of screens from this name.
-        self.DEFAULT_MODE = self.settings.start_screen  # type: ignore[misc]
+        self.DEFAULT_MODE = self.settings.start_screen if client.snapshot() is not None else STARTING  # type: ignore[misc]
         super().__init__(crash_log=crash_log)
+        self.add_mode(STARTING, StartingScreen)
         self.engine = client
         self.read_only = read_only
         self.actor = actor
@@ -135,6 +124,15 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     def on_mount(self) -> None:
         self.set_interval(REFRESH_S, self.tick)
+
+    def on_ready(self) -> None:
+        self.call_after_refresh(self._open_first)
+
+    def _open_first(self) -> None:
+        """The first screen with panels, once something is painted. A dialog over the picture before it is answered first."""
+        if self.current_mode == STARTING and len(self.screen_stack) == 1:
+            self.switch_mode(self.settings.start_screen)
+            self.remove_mode(STARTING)
 
     def _use(self, settings: Settings) -> None:
         """Theme, bell and keys at once; mouse, charts and the first screen count from the next start."""
@@ -176,6 +174,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
 
     def _refresh(self) -> None:
         self._poll_answers()
+        self._open_first()
         if self.watcher is not None and self.watcher.settings is not self.settings:
             self._use(self.watcher.settings)
         if self.problem and self.clock() - self._problem_mono > PROBLEM_SHOWN_S:
@@ -184,7 +183,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.frame = frame = self.past.over(present)
         if present.snapshot is not None:
             self._read_slowly(present.mono, present.snapshot)
-            if self.first_run.due() and len(self.screen_stack) == 1:
+            if len(self.screen_stack) == 1 and self.first_run.due():
                 self.push_screen(WelcomeDialog(), lambda _: self.first_run.remember())
         self.killing.catch_up()
         beneath = len(self.screen_stack) > 1 and self._due_beneath(frame)

@@ -154,7 +154,7 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
         super().__init__(driver_class=SafeDriver)
         self.crash_log = crash_log
         register_themes(self)
-        self._colours: dict[str, str] = {}
+        self._styled = ""  # the theme that the style sheet has the colours of
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         # A theme of Textual's own has no $up and $down; without a default its stylesheet would not load.
@@ -162,15 +162,15 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
 
     def refresh_css(self, animate: bool = True) -> None:
         """Read the style sheet anew for other colours, not for a screen that mounts: that one is styled as it does."""
-        colours = self.get_css_variables()
-        if self.screen_stack and (self.screen.is_mounted or colours != self._colours):
+        other = self.theme != self._styled
+        if self.screen_stack and (self.screen.is_mounted or other):
             super().refresh_css(animate)
             for widget in self.screen.walk_children(Widget):
                 widget.notify_style_update()  # what is drawn in colours of the theme by name is drawn anew
                 widget.refresh()
-        elif colours != self._colours:
-            self.stylesheet.set_variables(colours)
-        self._colours = colours
+        elif other:
+            self.stylesheet.set_variables(self.get_css_variables())
+        self._styled = self.theme
 
     def pop_screen(self) -> AwaitComplete:
         """The last screen stays: a dialog that is left twice by a fast hand must not end the cockpit."""
