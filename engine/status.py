@@ -28,10 +28,8 @@ def write(directory: Path, snapshot: Snapshot | None, *, running: bool) -> None:
     """Replace the status file at once and whole; it holds no secret and is worth no fsync."""
     if snapshot is None:
         return
-    import msgspec
-
     facts: dict[str, Any] = {"pid": os.getpid(), "running": running, "written_at": time.time()}
-    _replace(directory / STATUS_NAME, facts | msgspec.to_builtins(snapshot, builtin_types=(Decimal,)))
+    _replace(directory / STATUS_NAME, facts | _plain(snapshot))
 
 
 def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
@@ -49,10 +47,7 @@ def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
         "config_version": ledger.config_version,
         "config_sha256": ledger.config_sha256,
     }
-    import msgspec
-
-    shown = msgspec.to_builtins(dict(views), builtin_types=(Decimal,))
-    _replace(directory / STATUS_NAME, now | changed | shown)
+    _replace(directory / STATUS_NAME, now | changed | _plain(dict(views)))
 
 
 class Bound(Protocol):
@@ -84,18 +79,20 @@ def write_facts(directory: Path, ledger: Bound) -> None:
     )
 
 
+def _plain(shown: object) -> dict[str, Any]:
+    """What JSON knows, and Decimals."""
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(shown, builtin_types=(Decimal,))
+    return plain
+
+
 def _replace(path: Path, data: dict[str, Any]) -> None:
+    from engine.core.canonical import decimal_text  # the only type of `data` that JSON does not know
+
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(data, default=_plain), encoding="utf-8")
+    temporary.write_text(json.dumps(data, default=decimal_text), encoding="utf-8")
     temporary.replace(path)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Decimal):
-        from engine.core.canonical import decimal_text
-
-        return decimal_text(value)
-    raise TypeError(f"cannot write {type(value).__name__}")
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -44,16 +44,24 @@ def sha256_hex(data: bytes) -> str:
 
 def decimal_text(value: Decimal) -> str:
     """Plain notation without exponent and trailing zeros; zero is "0". Raises CanonicalError if not finite or absurdly sized."""
+    text = str(value)
+    if (
+        "E" in text or len(text) > _DECIMAL_EXPONENT_MAX or not value.is_finite()
+    ):  # the others are plain, and of a sane size
+        text = _written_out(value)
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def _written_out(value: Decimal) -> str:
     if not value.is_finite():
         raise CanonicalError(f"{value} is not a number: give a finite Decimal")
     if abs(value.adjusted()) > _DECIMAL_EXPONENT_MAX or len(value.as_tuple().digits) > 2 * _DECIMAL_EXPONENT_MAX:
         raise CanonicalError(
             f"a Decimal of magnitude 1e{value.adjusted()} is out of range: at most 64 places each side"
         )
-    text = format(value, "f")  # never normalize(): it rounds to the context's precision
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    return format(value, "f")  # never normalize(): it rounds to the context's precision
 
 
 def _plain(value: Any, depth: int) -> Any:
