@@ -27,6 +27,20 @@ KILL_DIALOG = b"HALT cancels"
 KEYS, KILLS = 80, 9
 SETTLE_S, REST_S, WORK_S = 4.0, 8.0, 12.0
 LAG_LOOKS, KILLS_BLOCKED = 60, 3
+#: An engine's beats with nothing to do between them; prints the worst lag of each second, in milliseconds.
+IDLE_LOOP = """
+import asyncio, sys, time
+async def worst():
+    late = []
+    for _ in range(4):
+        due = time.perf_counter() + 0.25
+        await asyncio.sleep(0.25)
+        late.append(time.perf_counter() - due)
+    return max(late) * 1e3
+async def main():
+    print(*[await worst() for _ in range(int(sys.argv[1]))])
+asyncio.run(main())
+"""
 TROUBLED = Path(__file__).resolve().parents[1] / "chaos" / "troubled.py"
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none?connect_timeout=1"
 
@@ -148,6 +162,8 @@ def work(book: Book, folder: Path) -> None:
         book.add("idle_ui_cpu", cpu)
         book.add("rss_ui", probe.rss_mb)
     book.add("rss_added", whole - headless_work(book, folder))
+    idle = subprocess.run([sys.executable, "-c", IDLE_LOOP, str(LAG_LOOKS // 2)], capture_output=True, check=True)
+    book.add("bare_lag_p99", percentile([float(lag) for lag in idle.stdout.split()], 99))
 
 
 def lags_ms(wait: Callable[[float], object], folder: Path) -> list[float]:

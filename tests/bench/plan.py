@@ -46,6 +46,7 @@ SECTIONS = (
             F("live_lag_p50", "the same cockpit: lag of the engine's loop, worst of each second: p50", "ms", 1),
             F("live_lag_p99", "the same, p99", "ms", 1, 5),
             F("headless_lag_p99", "the engine without a screen, p99 of the same", "ms", 1),
+            F("bare_lag_p99", "an asyncio loop that does nothing, p99 of the same: the machine's own", "ms", 1),
         ),
     ),
     Section(
