@@ -227,13 +227,23 @@ class Chart(Widget, can_focus=True):
         return self._with_cursor(strips[y], column)
 
     def _with_cursor(self, strip: Strip, column: int) -> Strip:
+        """The strip with the cursor in one of its cells: cut once, every row of the chart waits for it with each key."""
+        segments, at = list(strip), 0
+        for n, segment in enumerate(segments):
+            width = segment.cell_length
+            if at + width > column:
+                before, rest = segment.split_cells(column - at)
+                cell, after = rest.split_cells(1)
+                marked = (part for part in (before, self._marked(cell), after) if part.text)
+                return Strip([*segments[:n], *marked, *segments[n + 1 :]], strip.cell_length)
+            at += width
+        return strip
+
+    def _marked(self, cell: Segment) -> Segment:
         over, thin = self._cursor_styles
-        line = "|" if self.symbol == "ascii" else "│"
-        [cell] = list(strip.crop(column, column + 1)) or [Segment(" ")]
-        text = line if cell.text == " " else cell.text
-        style = thin if cell.text == " " else (cell.style or Style()) + over
-        parts = (strip.crop(0, column), Strip([Segment(text, style)], 1), strip.crop(column + 1))
-        return Strip.join(parts)
+        if cell.text == " ":
+            return Segment("|" if self.symbol == "ascii" else "│", thin)
+        return Segment(cell.text, (cell.style or Style()) + over)
 
     # -- the cursor --------------------------------------------------------------------------------------------------
 
