@@ -40,6 +40,11 @@ def crooked(terminal: Terminal, cols: int) -> list[str]:
     return [row for row in framed if display_width(row) != cols or not row.endswith(RIGHT)]
 
 
+def wider(terminal: Terminal, cols: int) -> list[str]:
+    """Rows that take more columns than there are."""
+    return [row for row in terminal.screen() if display_width(row) > cols]
+
+
 def walk(tmp_path: Path, size: tuple[int, int], *, everything: bool) -> tuple[bytes, str]:
     """Every screen, and what can be opened on it: all bytes that were written, and all text that was shown."""
     shown = ""
@@ -54,6 +59,8 @@ def walk(tmp_path: Path, size: tuple[int, int], *, everything: bool) -> tuple[by
             for keys in ("", *(EVERYWHERE if everything else ()), *ESPECIALLY.get(screen, ""), "E"):
                 terminal.send(keys)
                 time.sleep(PAINT_S)
+                # A dialog is painted before what it covers is dimmed: its frame may stand on half a wide character so long.
+                until(lambda: not wider(terminal, size[0]), f"rows of {size[0]} columns after {keys!r}", 5.0)
                 shown += terminal.text() + "\n"
                 terminal.send(ESCAPE)
                 time.sleep(PAINT_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Size
@@ -33,6 +34,7 @@ class CockpitScreen(Screen[None]):
     target: ClassVar[str] = ""
     _shown: tuple[object, ...] = ()
     _era = 0
+    _resumed = False
     _fixed: tuple[FrameLine, ...] = ()  # looked for once: they stay as long as the screen
     ALLOW_IN_MAXIMIZED_VIEW = "StatusLine, BannerLine, ReplayLine, KeyBar, FilterBar, FilterBar *"
 
@@ -60,7 +62,9 @@ class CockpitScreen(Screen[None]):
     def on_mount(self) -> None:
         self.show(self.cockpit.frame)
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        event.refresh_styles = self._resumed  # what was styled as it was mounted is not styled again
+        self._resumed = True
         self._shown = ()
         self.query_one(KeyBar).retell()
         self.show(self.cockpit.frame)

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
@@ -38,8 +39,7 @@ class ConfigsScreen(CockpitScreen):
             scroll.border_title = Text("difference to the active version")
             yield SpanBlock(id="diff-lines")
 
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         self.action_reload()
 
     def paint(self, frame: Frame) -> None:

@@ -1,4 +1,7 @@
-"""Dialogs: the status line stays above them, outside text is never markup, and Esc always leaves."""
+"""Dialogs: the status line stays above them, outside text is never markup, and Esc always leaves.
+
+Private names of textual 8.2.8 in use: `Screen._compositor_refresh`, `Screen._compositor`, `Compositor._dirty_regions`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -39,10 +43,16 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     heading: str = ""
     severity: str = ""  # "-danger" paints the frame of the box
     of_now: ClassVar[bool] = False  # about the engine as it is, whatever moment is on the screen
+    _painted = False
 
     @property
     def cockpit(self) -> CockpitApp:
         return cast("CockpitApp", self.app)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there still: a fast hand leaves it before it is made, and before what it asked for comes."""
+        return self in self.app.screen_stack
 
     def body(self) -> Iterable[Widget]:
         """The widgets inside the box."""
@@ -57,11 +67,30 @@ class Dialog(ModalScreen[Result], Generic[Result]):
             yield from self.body()
 
     def render(self) -> RenderResult | Visual:  # type: ignore[override]  # Textual takes either
+        if not self._painted:
+            return ""
         behind = super().render()
         return Dimmed(behind) if isinstance(behind, BackgroundScreen) else behind
 
+    def _compositor_refresh(self) -> None:
+        """The first frame has the box and the fixed lines, over the screen as it is; the next one dims what lies beneath.
+        To draw all of that again takes as long as everything else between the kill key and its dialog."""
+        if not self._painted:
+            dirty = self._compositor._dirty_regions
+            dirty.clear()
+            dirty.update(child.region for child in self.children if child.display)
+        super()._compositor_refresh()
+        if not self._painted:
+            self._painted = True
+            self.refresh()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        # What was styled as it was mounted is not styled again.
+        event.refresh_styles = self._painted
+
     def on_mount(self) -> None:
-        self.show(self.cockpit.present if self.of_now else self.cockpit.frame)
+        if self.is_open:
+            self.show(self.cockpit.present if self.of_now else self.cockpit.frame)
 
     def show(self, frame: Frame) -> None:
         self.query_one(StatusLine).show(frame)

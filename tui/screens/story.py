@@ -75,7 +75,7 @@ class StoryDialog(Dialog[None]):
 
     def _came(self, done: Future[Sequence[Told]]) -> None:
         self._reading = None
-        if done.cancelled() or not self.is_mounted:
+        if done.cancelled() or not self.is_open:
             return
         error = done.exception()
         if error is not None:
@@ -90,7 +90,7 @@ class StoryDialog(Dialog[None]):
         self.query_one("#result", SpanLine).set_line([Span(words, "warn")] if words else [])
 
     def _draw(self) -> None:
-        if not self.is_mounted:
+        if not self.is_open or not self.is_mounted:
             return
         width = max(20, min(self.size.width, WIDEST) - FRAME_CELLS)
         can = self._order is not None and self._order.is_open and self.cockpit.commands
