@@ -1,6 +1,6 @@
 """The cockpit: a Textual app that looks at an engine through `EngineClient` and never runs a part of it.
 
-The engine lives on its own thread (decisions.md 19). Four times a second the app reads the newest snapshot and repaints
+The engine lives on its own thread (decisions.md 19). Two or four times a second the app reads the newest snapshot and repaints
 what changed; it never waits for the engine, the database or the network. Whatever happens to the screen, the engine goes on.
 """
 
@@ -25,6 +25,7 @@ from tui.alerts import Alerts
 from tui.bell import BellRinger
 from tui.killing import KillKeys
 from tui.ordering import OrderKeys
+from tui.pacing import Pace
 from tui.past import OF_THE_PRESENT, TimeKeys, Travelling
 from tui.raster import GraphSymbol
 from tui.replaying import ReplayKeys
@@ -41,7 +42,6 @@ from tui.watch import Watch
 from tui.widgets.line import KeyBar
 from tui.widgets.logbook import LogBook
 
-REFRESH_S = 0.25
 #: Events are read at most this often, the equity curve at most that often: 7 kB a repaint each at 200x50.
 LOG_S, CURVE_S = 1.0, 2.0
 #: What lies under a dialog is shown anew this often: each time costs the whole screen again, 28 kB at 200x50.
@@ -123,7 +123,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.frame = self.present = self.look()
 
     def on_mount(self) -> None:
-        self.set_interval(REFRESH_S, self.tick)
+        self.pace = Pace(self, self.tick)
 
     def on_ready(self) -> None:
         self.call_after_refresh(self._open_first)
@@ -168,6 +168,7 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         self.killing.panic.beat()
         try:
             self._refresh()
+            self.pace.saw(self.present, dialog=len(self.screen_stack) > 1)
         except Exception as error:
             # As in CockpitScreen.show: an answer or a view that we cannot handle is said, and the keys go on working.
             self.report(error)
@@ -276,7 +277,10 @@ class CockpitApp(Travelling, crash.CockpitApp[int]):
         done = [entry for entry in self._pending if entry[0].done()]
         self._pending = [entry for entry in self._pending if not entry[0].done()]
         for future, arrived in done:
-            arrived(future)
+            try:
+                arrived(future)
+            except Exception as error:  # one that cannot be shown must not end the screen, nor keep the others back
+                self.report(error)
 
     def toast(self, text: str, *, failed: bool = False) -> None:
         """A short word about the operator's own action, in the place of the one before: a pile of them hides the screen."""

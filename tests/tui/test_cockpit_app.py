@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,12 @@ from tests.tui.fake_engine import FakeClock, FakeEngine, order, position, snapsh
 from tests.tui.fake_story import recorded, story
 from tui.actions import actions_of
 from tui.app import CockpitApp
+from tui.pacing import RESTS_AFTER_S
+from tui.screens.dashboard import DashboardScreen
 from tui.screens.dialog import DetailDialog
+from tui.screens.kill import KillDialog
 from tui.screens.plain import HelpDialog
+from tui.screens.starting import StartingScreen
 from tui.widgets.event_table import EventsPanel
 from tui.widgets.panel import Panel
 from tui.widgets.virtual_table import VirtualTable
@@ -301,3 +307,70 @@ async def test_ages_of_positions_are_of_the_ledgers_time() -> None:
     async with cockpit(size=(200, 60)) as c:
         row = next(row for row in c.rows() if "BTC/USDT" in row and "96,120.50" in row)
         assert " 2h " in row
+
+
+async def test_a_dialog_over_the_first_picture_is_answered_before_the_panels_come() -> None:
+    class EarlyKill(CockpitApp):
+        def on_ready(self) -> None:
+            self.action_kill()
+
+    engine = FakeEngine()
+    app = EarlyKill(engine, crash_log=None, clock=FakeClock())
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(3):
+            app.tick()
+            await pilot.pause()
+        assert isinstance(app.screen, KillDialog) and isinstance(app.screen_stack[0], StartingScreen)
+        await pilot.press("escape")
+        assert engine.verbs == [Verb.HOLD, Verb.RELEASE]
+        app.tick()
+        await pilot.pause()
+        assert isinstance(app.screen, DashboardScreen) and app.problem == ""
+
+
+async def test_looks_are_rarer_while_nothing_happens_and_no_dialog_counts() -> None:
+    async with cockpit(FakeEngine.busy()) as c:
+        assert not c.app.pace.resting
+        c.clock.now += RESTS_AFTER_S + 0.1
+        await c.settle()
+        assert c.app.pace.resting
+        await c.press("f9")
+        assert not c.app.pace.resting
+        c.clock.now += RESTS_AFTER_S + 0.1
+        await c.settle()
+        assert not c.app.pace.resting
+        await c.press("escape")
+        c.clock.now += RESTS_AFTER_S + 0.1
+        await c.settle()
+        assert c.app.pace.resting
+        c.engine.change(state="PAUSED")
+        await c.settle()
+        assert not c.app.pace.resting
+
+
+async def test_a_dialog_that_is_left_before_it_is_made_leaves_the_screen_alone() -> None:
+    async with cockpit(size=(80, 24)) as c:
+        for turns in (0, 1, 2, 5):
+            c.app.action_kill()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            c.app.screen.action_leave()
+            await c.settle()
+            assert isinstance(c.app.screen, DashboardScreen)
+        assert c.engine.verbs == [Verb.HOLD, Verb.RELEASE] * 4
+
+
+async def test_an_answer_that_cannot_be_shown_keeps_no_other_back() -> None:
+    async with cockpit(size=(80, 24)) as c:
+        told: list[int] = []
+        done: Future[int] = Future()
+        done.set_result(1)
+
+        def fail(_: Future[int]) -> None:
+            raise LookupError("no widget")
+
+        c.app.wait_for(done, fail)
+        c.app.wait_for(done, lambda future: told.append(future.result()))
+        await asyncio.sleep(0.2)
+        assert told == [1] and "LookupError" in c.app.problem
+        c.app.problem = ""
