@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -36,14 +37,21 @@ class DashboardScreen(CockpitScreen):
         snapshot = frame.snapshot
         if snapshot is None:
             return
-        positions = self.query_one(PositionsPanel)
+        positions, orders, gates, events, equity, drawdown = self._panels
         positions.look(self.cockpit.client, snapshot, frame.mono)
         positions.paint(snapshot)
-        self.query_one(OrdersPanel).paint(snapshot)
-        self.query_one(GatesPanel).paint(snapshot)
-        self.query_one(EventsPanel).paint(self.cockpit.log_book)
-        self.query_one(EquityPanel).paint(self.cockpit.curve, snapshot)
-        self.query_one(DrawdownPanel).paint(self.cockpit.curve)
+        orders.paint(snapshot)
+        gates.paint(snapshot)
+        events.paint(self.cockpit.log_book)
+        equity.paint(self.cockpit.curve, snapshot)
+        drawdown.paint(self.cockpit.curve)
+
+    @cached_property
+    def _panels(self) -> tuple[PositionsPanel, OrdersPanel, GatesPanel, EventsPanel, EquityPanel, DrawdownPanel]:
+        """Looked for once: looking for them takes as long as finding that none has changed."""
+        one = self.query_one
+        tables = one(PositionsPanel), one(OrdersPanel), one(GatesPanel), one(EventsPanel)
+        return (*tables, one(EquityPanel), one(DrawdownPanel))
 
     def on_virtual_table_row_selected(self, event: RowSelected) -> None:
         """The drawer of an order is the same as on its own screen."""
