@@ -20,6 +20,8 @@ from engine.core.types import TradingState, Verb
 from engine.ports import JournalFenced
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.app import Session
 
 log = structlog.get_logger(__name__)
@@ -52,12 +54,20 @@ async def _next(beat_s: float) -> float:
     return max(0.0, loop.time() - due)
 
 
+def _put(directory: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk: `status` says that it is silent
+        status.put(directory, text)
+
+
 class Keepers:
     """The tasks of one session. A task that fails halts the engine: nobody would look at what it looked at (fail closed)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._tasks: list[asyncio.Task[None]] = []
+        #: The status file being written, by a thread: a slow disk holds up nothing but that.
+        self._written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._written.set_result(None)
 
     def start(self) -> None:
         for name, work in (
@@ -76,7 +86,8 @@ class Keepers:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # The status file, too: a session's last word must come after it.
+        await asyncio.gather(*self._tasks, self._written, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
@@ -108,19 +119,22 @@ class Keepers:
             await _next(BEAT_S)
 
     async def _publish(self) -> None:
+        """The newest picture for screens, the status file for other processes, and how late the loop is."""
         loop = asyncio.get_running_loop()
         written, seen, shown = float("-inf"), -1, -1
         lags_ms: deque[float] = deque(maxlen=LAGS)
         while True:
-            self._session.client.refresh()
             now = loop.time()
+            self._session.client.refresh()
             seq, snapshot = self._session.engine.state.ledger.seq, self._session.client.snapshot()
             number = snapshot.number if snapshot is not None else -1
             due = written + (STATUS_S if number != shown else STATUS_QUIET_S)
-            if now >= due or seq != seen:  # at once when something happened: `halt --wait` reads it
+            # At once when something happened: `halt --wait` reads it.
+            if snapshot is not None and self._written.done() and (now >= due or seq != seen):
+                self._written.result()
                 written, seen, shown = now, seq, number
-                with contextlib.suppress(OSError):
-                    status.write(self._session.directory, snapshot, running=True)
+                text = status.told(snapshot, running=True)
+                self._written = loop.run_in_executor(None, _put, self._session.directory, text)
             worked_s = loop.time() - now  # whatever else is due waits for that, too
             lag_ms = (worked_s + await _next(BEAT_S)) * 1_000
             lags_ms.append(lag_ms)

@@ -26,10 +26,19 @@ STALE_S = 5.0
 
 def write(directory: Path, snapshot: Snapshot | None, *, running: bool) -> None:
     """Replace the status file at once and whole; it holds no secret and is worth no fsync."""
-    if snapshot is None:
-        return
+    if snapshot is not None:
+        put(directory, told(snapshot, running=running))
+
+
+def told(snapshot: Snapshot, *, running: bool) -> str:
+    """The status file of a picture, as it is now."""
     facts: dict[str, Any] = {"pid": os.getpid(), "running": running, "written_at": time.time()}
-    _replace(directory / STATUS_NAME, facts | _plain(snapshot))
+    return _text(facts | _plain(snapshot))
+
+
+def put(directory: Path, text: str) -> None:
+    """Replace the status file by `text`: the part that waits for the disk."""
+    _replace(directory / STATUS_NAME, text)
 
 
 def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
@@ -47,7 +56,7 @@ def amend(directory: Path, ledger: Ledger, views: Mapping[str, object]) -> None:
         "config_version": ledger.config_version,
         "config_sha256": ledger.config_sha256,
     }
-    _replace(directory / STATUS_NAME, now | changed | _plain(dict(views)))
+    put(directory, _text(now | changed | _plain(dict(views))))
 
 
 class Bound(Protocol):
@@ -67,16 +76,14 @@ class Bound(Protocol):
 
 def write_facts(directory: Path, ledger: Bound) -> None:
     """What the ledger is bound to, for `quantsail ledgers`."""
-    _replace(
-        directory / FACTS_NAME,
-        {
-            "ledger_id": ledger.ledger_id,
-            "mode": ledger.mode,
-            "feed": ledger.feed,
-            "seed": ledger.seed,
-            "base_currency": ledger.base_currency,
-        },
-    )
+    facts = {
+        "ledger_id": ledger.ledger_id,
+        "mode": ledger.mode,
+        "feed": ledger.feed,
+        "seed": ledger.seed,
+        "base_currency": ledger.base_currency,
+    }
+    _replace(directory / FACTS_NAME, _text(facts))
 
 
 def _plain(shown: object) -> dict[str, Any]:
@@ -87,11 +94,15 @@ def _plain(shown: object) -> dict[str, Any]:
     return plain
 
 
-def _replace(path: Path, data: dict[str, Any]) -> None:
+def _text(data: dict[str, Any]) -> str:
     from engine.core.canonical import decimal_text  # the only type of `data` that JSON does not know
 
+    return json.dumps(data, default=decimal_text)
+
+
+def _replace(path: Path, text: str) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(data, default=decimal_text), encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ import pytest
 from db import candles, configs
 from db.connect import connect
 from db.maintenance import rollup
-from engine import app, house as limits, keepers
+from engine import app, house as limits, keepers, status
 from engine.app import Session
 from engine.commanding import Asked
 from engine.core import events as ev
@@ -164,6 +165,27 @@ async def test_a_first_config_that_can_trade_nothing_opens_no_ledger(
     ):
         await session.boot()
     assert await journal_of(migrated, ev.LedgerOpened) == []
+
+
+async def test_a_disk_that_takes_no_status_file_holds_up_nothing_else(hasty: None, migrated: str) -> None:
+    """A pipe that nobody reads: whoever opens it to write waits."""
+    session = Session(Options(simulate=1, seed=1, speed=60, database_url=migrated), LocalClient())
+    await session.boot()
+    told, pipe = session.directory / status.STATUS_NAME, session.directory / f"status.{os.getpid()}.tmp"
+    told.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    serving = asyncio.create_task(session.serve())
+    try:
+        before = session.engine.state.market.candles
+        await until_async(lambda: session.engine.state.market.candles > before + 12, "the market goes on")
+        assert not told.exists()
+    finally:
+        session.stop("done")
+        held = await asyncio.to_thread(pipe.read_bytes)
+        await serving
+    assert json.loads(held)["running"] is True
+    last = status.read(told)
+    assert last is not None and last["running"] is False and last["number"] > json.loads(held)["number"]
 
 
 DAYS = {
