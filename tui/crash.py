@@ -178,7 +178,7 @@ class CockpitApp(App[ReturnType], Generic[ReturnType]):
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if isinstance(renderable, ChopsUpdate):
-            renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
+            renderable = TightUpdate(renderable)
         super()._display(screen, renderable)
 
     def driver_fault(self, error: Exception) -> None:

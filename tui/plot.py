@@ -166,6 +166,7 @@ def _frame(
     figure._set_sizes()
     figure._build_matrix()
     rows = [[str(char) for char in row] for row in reversed(figure.monitor.matrix.marker)]
+    vars(figure).clear()  # a figure points at itself: hundreds of lists would wait for the garbage collector
     styles = [["grid" if char in _FRAME else "label" for char in row] for row in rows]
     if plain:
         rows = [list("".join(row).translate(_ASCII_FRAME)) for row in rows]

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
+from textual._compositor import ChopsUpdate
 from textual.strip import Strip
 
 from engine.client import AccountView, Snapshot
@@ -332,7 +333,7 @@ def test_an_update_begins_where_the_row_changes() -> None:
     console = Console(color_system="truecolor", force_terminal=True)
 
     def written(*spans: tuple[int, int, int]) -> str:
-        return TightUpdate([{0: row, 17: None}], list(spans), [[17, 40]]).render_segments(console)
+        return TightUpdate(ChopsUpdate([{0: row, 17: None}], list(spans), [[17, 40]])).render_segments(console)
 
     assert written((0, 0, 17)) == f"\x1b[1;1H{row.render(console)}"
     assert re.findall(r"\x1b\[1;(\d+)H", written((0, 9, 17))) == ["9"]  # column 8, where that segment begins

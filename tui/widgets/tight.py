@@ -40,6 +40,14 @@ class TightUpdate(ChopsUpdate):
     """The changed spans of a screen, each from where it changes. Textual 8.2.8 writes a widget's row from its left edge,
     whatever of it has changed: a clock at the end of the status line cost the whole line, four times a second."""
 
+    def __init__(self, update: ChopsUpdate) -> None:
+        super().__init__(update.chops, update.spans, update.chop_ends)
+        for y in {y for y, _, _ in self.spans}:
+            for strip in self.chops[y].values():
+                if strip is not None:
+                    # As wide as the screen, it is kept as its own division: only the garbage collector would free it.
+                    strip._divide_cache.clear()
+
     def render_segments(self, console: Console) -> str:
         out = []
         for y, first, last in self.spans:
