@@ -45,9 +45,8 @@ def test_the_kill_key_stops_and_a_restart_stays_stopped(program: Program, cols: 
         program.cockpit(terminal, *replay(program, "--speed", "8"))
         terminal.wait_for("ACTIVE")
         until(lambda: entries(program, open_only=True))
-        terminal.send(
-            "<" * 4
-        )  # half as fast with each: the entry rests until the halt has come, also on a busy machine
+        # Half as fast with each: the entry rests until the halt has come, also on a busy machine.
+        terminal.send("<" * 4)
         terminal.send(F9)
         terminal.wait_for("entries are HELD")
         until(lambda: "HELD" in terminal.screen()[0])
