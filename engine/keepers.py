@@ -66,8 +66,8 @@ class Keepers:
         self._session = session
         self._tasks: list[asyncio.Task[None]] = []
         #: The status file being written, by a thread: a slow disk holds up nothing but that.
-        self._written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._written.set_result(None)
+        self._writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing.set_result(None)
 
     def start(self) -> None:
         for name, work in (
@@ -87,7 +87,7 @@ class Keepers:
         for task in self._tasks:
             task.cancel()
         # The status file, too: a session's last word must come after it.
-        await asyncio.gather(*self._tasks, self._written, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._writing, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
@@ -130,11 +130,11 @@ class Keepers:
             number = snapshot.number if snapshot is not None else -1
             due = written + (STATUS_S if number != shown else STATUS_QUIET_S)
             # At once when something happened: `halt --wait` reads it.
-            if snapshot is not None and self._written.done() and (now >= due or seq != seen):
-                self._written.result()
+            if snapshot is not None and self._writing.done() and (now >= due or seq != seen):
+                self._writing.result()
                 written, seen, shown = now, seq, number
                 text = status.told(snapshot, running=True)
-                self._written = loop.run_in_executor(None, _put, self._session.directory, text)
+                self._writing = loop.run_in_executor(None, _put, self._session.directory, text)
             worked_s = loop.time() - now  # whatever else is due waits for that, too
             lag_ms = (worked_s + await _next(BEAT_S)) * 1_000
             lags_ms.append(lag_ms)

@@ -43,7 +43,7 @@ def _halt_at_once(argv: Sequence[str]) -> int | None:
     from engine.halt import HALT_REASON
 
     values, flags = {"--reason": HALT_REASON, "--ledger": ""}, {"--wait": False, "--json": False}
-    if not _taken(["--reason" if word == "-r" else word for word in argv[1:]], values, flags):
+    if not _taken(argv[1:], values, flags):
         return None
     return halt(values["--ledger"], values["--reason"], wait=flags["--wait"], as_json=flags["--json"])
 
@@ -78,11 +78,15 @@ COCKPIT_VALUES = {
 }
 
 
+_SHORT = {"-r": "--reason"}
+
+
 def _taken(words: Sequence[str], values: dict[str, str], flags: dict[str, bool]) -> bool:
     """Put the options of a command line into `values` and `flags`; False when there is anything else in it."""
     rest = iter(words)
     for word in rest:
         name, has_value, value = word.partition("=")
+        name = _SHORT.get(word, name)
         if word in flags:
             flags[word] = True
         elif name in values:

@@ -45,9 +45,8 @@ def sha256_hex(data: bytes) -> str:
 def decimal_text(value: Decimal) -> str:
     """Plain notation without exponent and trailing zeros; zero is "0". Raises CanonicalError if not finite or absurdly sized."""
     text = str(value)
-    if (
-        "E" in text or len(text) > _DECIMAL_EXPONENT_MAX or not value.is_finite()
-    ):  # the others are plain, and of a sane size
+    # What passes is plain already, and of a sane size.
+    if "E" in text or len(text) > _DECIMAL_EXPONENT_MAX or not value.is_finite():
         text = _written_out(value)
     if "." in text:
         text = text.rstrip("0").rstrip(".")

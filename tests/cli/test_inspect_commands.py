@@ -15,7 +15,7 @@ from engine.cli import run
 from engine.cli.app import app
 from engine.cli.docs import markdown
 from engine.cli.exits import MEANINGS, Exit
-from engine.cli.main import COCKPIT_VALUES, _by_typer, _cockpit_at_once, _halt_at_once
+from engine.cli.main import COCKPIT_VALUES, _by_typer, _cockpit_at_once, _halt_at_once, _taken
 from engine.core.text import safe_text
 from engine.halt import HALT_REASON
 from tests.chaos.world import ROOT
@@ -64,6 +64,11 @@ def test_help_imports_nothing_heavy(desk: Desk) -> None:
 )
 def test_what_is_not_a_plain_halt_is_left_to_typer(words: list[str]) -> None:
     assert _halt_at_once(words) is None
+
+
+def test_a_reason_may_look_like_an_option() -> None:
+    values = {"--reason": ""}
+    assert _taken(["-r", "-r"], values, {}) and values == {"--reason": "-r"}
 
 
 @pytest.mark.parametrize(
